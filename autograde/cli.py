@@ -1,0 +1,188 @@
+"""The `autograde` command. Results go to stdout, everything else to stderr; exit status 0 only when all is well."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from autograde.course import Course, default_labs, find_course, init_course
+from autograde.errors import AutogradeError
+from autograde.lab import Lab, find_labs, load_lab
+from coursekit.check.show import number
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+out, err = Console(), Console(stderr=True)
+
+CourseOption = Annotated[
+    Path | None,
+    typer.Option("--course", "--course-dir", help="The course directory; default: the one here or above."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON line for each result.")]
+
+
+def main() -> None:
+    """Run the command; an error that we know is one message, not a traceback."""
+    try:
+        app()
+    except AutogradeError as error:
+        err.print(f"[bold red]autograde:[/] {error}", highlight=False)
+        sys.exit(2)
+
+
+def _course(path: Path | None) -> Course:
+    return Course(path.resolve()) if path else find_course(Path.cwd())
+
+
+def _labs(names: list[str], folder: Path) -> list[Lab]:
+    """Labs by name (below `folder`) or by path."""
+    paths = [Path(name) if Path(name, "lab.py").is_file() else folder / name for name in names]
+    for path in paths:
+        if not (path / "lab.py").is_file():
+            known = ", ".join(found.name for found in find_labs(folder)) or "none"
+            raise AutogradeError(f"no lab {path.name!r} in {folder}; there are: {known}")
+    return [load_lab(path) for path in paths]
+
+
+@contextmanager
+def _progress(total: int, text: str) -> Iterator[Progress]:
+    """A bar with rate and time left, on stderr; on a pipe only the results are seen."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal and "CI" not in os.environ) as progress:
+        progress.add_task(text, total=total)
+        yield progress
+
+
+@app.command()
+def init(
+    folder: Path,
+    course_id: Annotated[str, typer.Option(help="nbgrader's id of the course.")] = "",
+    language: Annotated[str, typer.Option(help='Language of the released notebooks, "en" or "zh".')] = "en",
+) -> None:
+    """Make a course directory: nbgrader's layout and configuration, and the secret of the hidden checks."""
+    course = init_course(folder, course_id=course_id or folder.resolve().name, language=language)
+    out.print(f"course in {course.root}\nnext: cd {folder} && autograde release cnn_mnist", highlight=False)
+
+
+@app.command()
+def release(
+    labs: list[str],
+    course: CourseOption = None,
+    notebooks: Annotated[
+        Path | None, typer.Option(help="Write only the students' notebooks, below this folder.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="With --notebooks: change nothing, say whether they are up to date."),
+    ] = False,
+) -> None:
+    """Release labs: students' notebooks in both languages, and in a course the gradebook too."""
+    from autograde.release import release as release_one
+    from autograde.release import stale, student_notebooks
+
+    if notebooks is None:
+        there = _course(course)
+        for lab in _labs(labs, there.labs):
+            released = release_one(there, lab)
+            out.print(f"{lab.name}: {released.folder}", *released.handouts, sep="\n  ", highlight=False)
+        return
+    for lab in _labs(labs, default_labs()):
+        if check:
+            changed = stale(lab, notebooks)
+            if changed:
+                raise AutogradeError(
+                    f"not what labs/{lab.name} gives: {', '.join(changed)}; run `autograde release {lab.name} --notebooks {notebooks}`"
+                )
+            out.print(f"{lab.name}: up to date")
+        else:
+            out.print(*student_notebooks(lab, notebooks), sep="\n", highlight=False)
+
+
+@app.command()
+def run(
+    assignment: Annotated[str | None, typer.Argument()] = None,
+    assignment_option: Annotated[
+        str | None, typer.Option("--assignment", help="As for nbgrader autograde.")
+    ] = None,
+    student: Annotated[list[str] | None, typer.Option("--student", help="Only these students.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Grade again what is graded already.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Submissions at a time; default: cores.")
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help='"bubblewrap", or "none" for a machine that may be lost.')
+    ] = "bubblewrap",
+    course: CourseOption = None,
+) -> None:
+    """Grade an assignment: a drop-in for `nbgrader autograde`."""
+    from autograde.run import run as run_all
+
+    name = assignment or assignment_option
+    if not name:
+        raise AutogradeError("which assignment? `autograde run ASSIGNMENT`")
+    there = _course(course)
+    if isolation == "none":
+        err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
+    students = student or there.students(name)
+    with _progress(len(students), f"grading {name}") as progress:
+        task = progress.task_ids[0]
+        records = run_all(
+            there,
+            name,
+            students=student,
+            force=force,
+            jobs=jobs,
+            isolation=isolation,
+            on_record=lambda record: progress.advance(task),
+        )
+    _print_records(records)
+    if any(record.state in ("unreadable", "failed") for record in records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(assignment: str, as_json: JsonOption = False, course: CourseOption = None) -> None:
+    """How each submission of an assignment ended."""
+    from autograde.record import read_records
+
+    records = read_records(_course(course), assignment)
+    if as_json:
+        keys = ("student", "state", "score", "max_score", "flags", "repairs", "reason", "needs_manual_grade")
+        for record in records:
+            print(json.dumps({key: asdict(record)[key] for key in keys}, ensure_ascii=False))
+    else:
+        _print_records(records)
+    if any(record.state in ("unreadable", "failed") for record in records):
+        raise typer.Exit(1)
+
+
+def _print_records(records: list) -> None:
+    table = Table("student", "state", "score", "notes")
+    for record in records:
+        score = "–" if record.score is None else f"{number(record.score)} / {number(record.max_score)}"
+        notes = [record.reason] if record.reason else []
+        notes += [f"flag: {flag}" for flag in record.flags] + record.repairs
+        notes += ["a written answer waits to be graded"] if record.needs_manual_grade else []
+        table.add_row(record.student, record.state, score, "\n".join(notes))
+    out.print(table)

@@ -1,0 +1,175 @@
+"""A course directory: nbgrader's layout and configuration, the course's secret, and what autograde keeps beside them."""
+
+import secrets
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from autograde.errors import CourseError
+
+SETTINGS = "autograde.toml"
+_SECRET = Path(".autograde", "secret")
+
+_CONFIG = '''"""nbgrader's configuration of this course; see https://nbgrader.readthedocs.io."""
+
+from pathlib import Path
+
+from autograde.configure import configure
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "{course_id}"
+c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+configure(c)
+'''
+
+_SETTINGS = """# Settings of `autograde` for this course.
+language = "{language}"        # of the released notebooks: "en" or "zh"
+labs = '{labs}'  # where the labs' sources are
+
+[limits]                 # of one submission
+cell_seconds = 60        # wall time of one cell
+notebook_seconds = 300   # wall time of the whole notebook
+memory_mb = 4096
+processes = 128
+output_bytes = 2000000   # what one cell may print
+disk_mb = 256
+"""
+
+DEFAULT_LIMITS = {
+    "cell_seconds": 60,
+    "notebook_seconds": 300,
+    "memory_mb": 4096,
+    "processes": 128,
+    "output_bytes": 2_000_000,
+    "disk_mb": 256,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell_seconds: int
+    notebook_seconds: int
+    memory_mb: int
+    processes: int
+    output_bytes: int
+    disk_mb: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """An nbgrader course directory; one that `autograde init` made has settings and a secret too."""
+
+    root: Path
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """`autograde.toml`; empty in a course that has none."""
+        path = self.root / SETTINGS
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @cached_property
+    def config(self) -> Config:
+        """nbgrader's configuration."""
+        path = self.root / "nbgrader_config.py"
+        config = (
+            PyFileConfigLoader(path.name, path=str(self.root)).load_config() if path.is_file() else Config()
+        )
+        config.CourseDirectory.root = str(self.root)
+        return config
+
+    @cached_property
+    def nbgrader(self) -> CourseDirectory:
+        """nbgrader's own idea of where things are."""
+        return CourseDirectory(config=self.config)
+
+    @property
+    def limits(self) -> Limits:
+        """What one submission may use."""
+        given = self.settings.get("limits", {})
+        unknown = sorted(set(given) - set(DEFAULT_LIMITS))
+        if unknown:
+            raise CourseError(
+                f"{SETTINGS}: unknown limit {', '.join(unknown)}; there are {', '.join(DEFAULT_LIMITS)}"
+            )
+        return Limits(**{**DEFAULT_LIMITS, **given})
+
+    @property
+    def secret(self) -> bytes:
+        """What the hidden cases are drawn from; never committed, never handed out."""
+        path = self.root / _SECRET
+        if not path.is_file():
+            raise CourseError(f"{self.root} has no secret ({_SECRET}); `autograde init` makes one")
+        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+
+    @property
+    def labs(self) -> Path:
+        """The folder with the labs' sources."""
+        return Path(self.settings.get("labs", default_labs()))
+
+    @property
+    def state(self) -> Path:
+        """Where autograde keeps its records."""
+        return self.root / ".autograde"
+
+    def path(self, step: str, student: str, assignment: str) -> Path:
+        """nbgrader's folder of a step ("submitted", "autograded", ...), under the course's own configuration."""
+        directory = getattr(self.nbgrader, f"{step}_directory")
+        return Path(self.nbgrader.format_path(directory, student, assignment))
+
+    def students(self, assignment: str) -> list[str]:
+        """Ids of those who have submitted something, in order."""
+        if self.nbgrader.directory_structure != CourseDirectory.directory_structure.default_value:
+            raise CourseError("a directory_structure other than nbgrader's default is not supported")
+        submitted = self.root / self.nbgrader.submitted_directory
+        return sorted(folder.name for folder in submitted.glob("*") if (folder / assignment).exists())
+
+
+def default_labs() -> Path:
+    """`labs/` of the checkout that this package is installed from."""
+    return Path(__file__).resolve().parent.parent / "labs"
+
+
+def find_course(start: Path) -> Course:
+    """The course directory at or above `start`.
+
+    Raises:
+        CourseError: when there is none.
+    """
+    for folder in [start.resolve(), *start.resolve().parents]:
+        if (folder / "nbgrader_config.py").is_file() or (folder / "gradebook.db").is_file():
+            return Course(folder)
+    raise CourseError(
+        f"{start.resolve()} is not in an nbgrader course (no nbgrader_config.py or gradebook.db here or above); "
+        "make one with `autograde init DIR`, or name it with --course DIR"
+    )
+
+
+def init_course(root: Path, *, course_id: str, language: str) -> Course:
+    """Make a course directory; what is already there stays as it is."""
+    if language not in ("en", "zh"):
+        raise CourseError(f'language must be "en" or "zh", got {language!r}')
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in ("source", "release", "submitted"):
+        (root / folder).mkdir(exist_ok=True)
+    _write_new(root / "nbgrader_config.py", _CONFIG.format(course_id=course_id))
+    _write_new(root / SETTINGS, _SETTINGS.format(language=language, labs=default_labs()))
+    _write_new(root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\n")
+    (root / _SECRET).parent.mkdir(mode=0o700, exist_ok=True)
+    if _write_new(root / _SECRET, secrets.token_hex(32) + "\n"):
+        (root / _SECRET).chmod(0o600)
+    return Course(root.resolve())
+
+
+def _write_new(path: Path, text: str) -> bool:
+    if path.exists():
+        return False
+    path.write_text(text, encoding="utf-8")
+    return True

@@ -1,0 +1,251 @@
+"""Running one notebook in a kernel: cell by cell, with limits, salvaged when the kernel dies."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_async
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from autograde.course import Limits
+from coursekit.check.collect import ANSWERS_MIME
+
+CellState = Literal["ran", "error", "timeout", "died", "no time left"]
+
+MAX_REPLAYS = 5
+MAX_ANSWER_BYTES = 16 * 2**20
+_LOST = {
+    "died": ("KernelDied", "the kernel died in this cell; the rest of the notebook was run again without it"),
+    "timeout": (
+        "OutOfTime",
+        "this cell did not end within its time and ignored the interrupt; the rest was run without it",
+    ),
+    "no time left": ("OutOfTime", "the notebook's time was used up before this cell"),
+}
+
+# A kernel that is used once, and where it finds the questions of the checks.
+KernelFactory = Callable[[], AbstractContextManager[tuple[AsyncKernelManager, Path]]]
+
+
+@dataclass
+class Executed:
+    """What came of a notebook.
+
+    Attributes:
+        states: what happened to each code cell, by index.
+        outputs: of each code cell, by index.
+        answers: bytes that each check cell sent back, by index; none where it did not get to it.
+        lost: cells that cost a kernel; the notebook was run again without them.
+        replays: how often a fresh kernel was needed.
+        seconds: wall time.
+    """
+
+    states: dict[int, CellState] = field(default_factory=dict)
+    outputs: dict[int, list[NotebookNode]] = field(default_factory=dict)
+    answers: dict[int, bytes] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
+    replays: int = 0
+    seconds: float = 0.0
+
+    def lose(self, i: int, state: CellState) -> None:
+        """Note that a cell did not end, with the error that stands in its place."""
+        name, text = _LOST[state]
+        self.states[i] = state
+        self.answers.pop(i, None)
+        self.outputs[i] = [new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"])]
+
+
+def execute(
+    notebook: NotebookNode, checks: Collection[int], new_kernel: KernelFactory, limits: Limits
+) -> Executed:
+    """Run a notebook; where the kernel dies in a cell, run it again in a fresh kernel without that cell.
+
+    Args:
+        notebook: its code cells are run in order, none is skipped for a tag.
+        checks: cells that are checks; the questions of cell i are in the file `questions_name(i)`.
+        new_kernel: a context that gives a kernel manager, used for one kernel, and the folder of the questions.
+        limits: of time and output.
+    """
+    start = time.monotonic()
+    executed = Executed()
+    for replay in range(MAX_REPLAYS + 1):
+        with new_kernel() as (manager, folder):
+            run = _Run(
+                notebook,
+                {i: folder / questions_name(i) for i in checks},
+                manager,
+                limits,
+                executed,
+                start + limits.notebook_seconds,
+            )
+            lost = asyncio.run(run.all())
+        executed.replays = replay
+        if lost is None:
+            break
+        executed.lost.append(lost)
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and i not in executed.states:
+            executed.lose(i, "no time left")
+    executed.seconds = time.monotonic() - start
+    return executed
+
+
+def questions_name(i: int) -> str:
+    """Name of the file with the questions of the check in cell `i`."""
+    return f"{i}.safetensors"
+
+
+class _Run:
+    """One pass over the notebook with one kernel."""
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        checks: dict[int, Path],
+        manager: AsyncKernelManager,
+        limits: Limits,
+        executed: Executed,
+        deadline: float,
+    ):
+        self.notebook, self.checks, self.limits, self.deadline = notebook, checks, limits, deadline
+        self.executed = executed  # a later pass replaces what an earlier one found, cell by cell
+        self.skipped = {i for i, state in executed.states.items() if state in ("died", "timeout")}
+        # A copy that belongs to the client: it holds what is executed, not what is recorded.
+        self.client = _Client(
+            new_notebook(cells=[new_code_cell() for _ in notebook.cells]), km=manager, limits=limits
+        )
+
+    async def all(self) -> int | None:
+        """Run every code cell; the index of the one that cost the kernel, or None."""
+        async with self.client.async_setup_kernel():
+            for i, cell in enumerate(self.notebook.cells):
+                if cell.cell_type != "code" or i in self.skipped:
+                    continue
+                left = self.deadline - time.monotonic()
+                if left < 1:
+                    return None
+                self.client.seconds = min(self.limits.cell_seconds, left)
+                try:
+                    await self._one(i, cell)
+                except DeadKernelError:
+                    self.executed.lose(i, "died")
+                    return i
+                except CellTimeoutError:
+                    self.executed.lose(i, "timeout")
+                    return i
+        return None
+
+    async def _one(self, i: int, cell: NotebookNode) -> None:
+        source = cell.source
+        if i in self.checks:
+            source = (
+                f"from coursekit.check.collect import collect as _collect\n_collect({str(self.checks[i])!r})"
+            )
+        running = new_code_cell(source)
+        await self.client.run(running, i)
+        outputs, answers = _without_answers(running.outputs)
+        if i in self.checks and answers:
+            self.executed.answers[i] = answers
+        self.executed.outputs[i] = outputs
+        failed = any(output.output_type == "error" for output in outputs)
+        self.executed.states[i] = "timeout" if self.client.timed_out else "error" if failed else "ran"
+
+
+class _Client(NotebookClient):
+    """nbclient's client with our limits: time by cell, and a cap on what a cell may print."""
+
+    def __init__(self, notebook: NotebookNode, *, km: AsyncKernelManager, limits: Limits):
+        quiet = logging.Logger("autograde.kernel", logging.CRITICAL)
+        super().__init__(
+            notebook,
+            km=km,
+            log=quiet,
+            allow_errors=True,
+            interrupt_on_timeout=True,
+            timeout_func=lambda cell: self.seconds,
+            raise_on_iopub_timeout=True,
+            startup_timeout=120,
+            shutdown_kernel="immediate",
+            store_widget_state=False,
+            error_on_timeout=_timeout_error(limits.cell_seconds),
+            extra_arguments=["--HistoryManager.hist_file=:memory:"],
+        )
+        km.log = quiet
+        self.seconds: float = limits.cell_seconds
+        self.limits = limits
+        self.printed = 0
+        self.timed_out = False
+        self.stop: asyncio.Future[None] | None = None
+
+    async def run(self, cell: NotebookNode, cell_index: int) -> None:
+        """Run one cell within the limits."""
+        self.printed, self.timed_out, self.stop = 0, False, None
+        try:
+            await self.async_execute_cell(cell, cell_index)
+        finally:
+            if self.stop is not None:
+                self.stop.cancel()
+
+    async def _async_handle_timeout(
+        self, timeout: int, cell: NotebookNode | None = None
+    ) -> dict[str, Any] | None:
+        self.timed_out = True
+        if cell is not None:
+            error = _timeout_error(self.limits.cell_seconds)
+            cell.outputs.append(new_output("error", **error))
+        return await super()._async_handle_timeout(timeout, cell)
+
+    def output(
+        self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int
+    ) -> Any:
+        data = msg["content"].get("data")
+        answers = isinstance(data, dict) and ANSWERS_MIME in data
+        size = len(str(msg["content"]))
+        if not answers:
+            self.printed += size
+        limit = MAX_ANSWER_BYTES if answers else self.limits.output_bytes
+        if (size if answers else self.printed) <= limit:
+            return super().output(outs, msg, display_id, cell_index)
+        if self.printed - size <= self.limits.output_bytes or answers:
+            outs.append(
+                new_output("error", ename="TooMuchOutput", evalue=f"more than {limit:,} bytes", traceback=[])
+            )
+            self.stop = asyncio.ensure_future(self._interrupt_soon())
+        return None
+
+    async def _interrupt_soon(self) -> None:
+        """Stop a cell that goes on printing; one that is done by then must not be interrupted, or its reply is lost."""
+        await asyncio.sleep(1)
+        assert self.km is not None
+        await ensure_async(self.km.interrupt_kernel())
+
+
+def _timeout_error(seconds: float) -> dict[str, Any]:
+    text = f"this cell did not end within {seconds:g} seconds"
+    return {"ename": "OutOfTime", "evalue": text, "traceback": [f"OutOfTime: {text}"]}
+
+
+def _without_answers(outputs: list[NotebookNode]) -> tuple[list[NotebookNode], bytes]:
+    """The cell's outputs without the message that carries the answers, and what it carried last."""
+    kept, answers = [], b""
+    for output in outputs:
+        encoded = output.get("data", {}).get(ANSWERS_MIME)
+        if encoded is None:
+            kept.append(output)
+            continue
+        try:
+            answers = base64.b64decode(str(encoded), validate=True)
+        except binascii.Error:
+            answers = b""
+    return kept, answers

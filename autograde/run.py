@@ -1,0 +1,171 @@
+"""`autograde run`: intake, sandbox, verdict, record, for every submission of an assignment."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+from jupyter_client.manager import AsyncKernelManager
+
+from autograde.course import Course
+from autograde.execute import execute, questions_name
+from autograde.intake import Submission, take_in
+from autograde.master import MasterNotebook, read_masters
+from autograde.record import Record, finalise, read_record, write_record
+from autograde.sandbox import Rooms, check_isolation, open_kernel, rooms
+from autograde.verdict import decide
+from coursekit.check.tree import dumps
+
+RETRIES = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One submission to grade."""
+
+    student: str
+    digest: str
+
+
+def run(
+    course: Course,
+    assignment: str,
+    *,
+    students: list[str] | None = None,
+    force: bool = False,
+    jobs: int | None = None,
+    isolation: str = "bubblewrap",
+    on_record: Callable[[Record], None] = lambda record: None,
+) -> list[Record]:
+    """Grade the submissions of an assignment; those that are graded already and have not changed are kept.
+
+    Returns:
+        One record for each submission, in the order of the students' ids.
+
+    Raises:
+        IsolationError: when the sandbox cannot be had; nothing has been run then.
+        CourseError: when the assignment is not in the gradebook.
+    """
+    if isolation != "none":
+        check_isolation()
+    masters = read_masters(course, assignment)
+    grader = _Grader(course, assignment, masters, isolation)
+    chosen = students if students is not None else course.students(assignment)
+    done: dict[str, Record] = {}
+    waiting: list[Job] = []
+    for student in chosen:
+        digest = grader.digest(student)
+        record = None if force else read_record(course, assignment, student)
+        if record and record.digest == digest and record.state != "failed":
+            done[student] = record
+            on_record(record)
+        else:
+            waiting.append(Job(student, digest))
+    workers = max(1, jobs or os.cpu_count() or 1)
+    # nbgrader's converter changes directory and environment: a process of its own, and only one.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as finaliser, ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(grader.grade, job, finaliser) for job in waiting]
+        try:
+            for future in as_completed(futures):
+                record = future.result()
+                write_record(course, assignment, record)
+                done[record.student] = record
+                on_record(record)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+    return [done[student] for student in sorted(done)]
+
+
+class _Grader:
+    """Grades one submission at a time; used by several threads."""
+
+    def __init__(self, course: Course, assignment: str, masters: list[MasterNotebook], isolation: str):
+        self.course, self.assignment, self.masters, self.isolation = course, assignment, masters, isolation
+        self.limits = course.limits
+
+    def digest(self, student: str) -> str:
+        """Of all that the score depends on: the submission, the release, the limits."""
+        sha = hashlib.sha256()
+        folder = self.course.path("submitted", student, self.assignment)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                sha.update(
+                    f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
+                )
+                sha.update(path.read_bytes())
+        for master in self.masters:
+            sha.update(json.dumps([asdict(cell) for cell in master.cells.values()]).encode())
+        sha.update(json.dumps(asdict(self.limits)).encode())
+        return sha.hexdigest()
+
+    def grade(self, job: Job, finaliser: ProcessPoolExecutor) -> Record:
+        """Grade one submission; a fault of ours is tried again and then recorded as "failed", never as a 0."""
+        for attempt in range(RETRIES + 1):
+            try:
+                return self._grade(job, finaliser)
+            except Exception as error:
+                # Whatever went wrong here must not touch the other submissions; the record says what it was.
+                reason = f"{type(error).__name__}: {error}"
+                if attempt == RETRIES:
+                    return Record(job.student, "failed", reason=reason, isolation=self.isolation)
+        raise AssertionError("unreachable")
+
+    def _grade(self, job: Job, finaliser: ProcessPoolExecutor) -> Record:
+        folder = self.course.path("submitted", job.student, self.assignment)
+        submission = take_in(job.student, folder, self.masters)
+        record = Record(
+            job.student, "graded", language=submission.language, isolation=self.isolation, digest=job.digest
+        )
+        record.flags, record.repairs = submission.flags, submission.repairs
+        if submission.problem:
+            record.state, record.reason = "unreadable", submission.problem
+            return record
+        salvaged = False
+        for master in self.masters:
+            if master.name in submission.notebooks:
+                salvaged |= self._run_one(master, submission, record)
+        record.flags += [f"{name}.ipynb is not there" for name in submission.missing]
+        notebooks = {name: nbformat.writes(notebook) for name, notebook in submission.notebooks.items()}
+        files = {str(relative): str(path) for relative, path in submission.files.items()}
+        future = finaliser.submit(
+            finalise, str(self.course.root), self.assignment, job.student, notebooks, files
+        )
+        record.score, record.max_score, record.needs_manual_grade = future.result()
+        record.state = "salvaged" if salvaged else "repaired" if record.repairs else "graded"
+        return record
+
+    def _run_one(self, master: MasterNotebook, submission: Submission, record: Record) -> bool:
+        notebook = submission.notebooks[master.name]
+        by_grade_id = {
+            cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
+        }
+        checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
+
+        def fill(there: Rooms) -> None:
+            for relative, path in submission.files.items():
+                target = there.submission / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
+            for i, case_set in checks.items():
+                (there.inputs / questions_name(i)).write_bytes(dumps(case_set.questions()))
+
+        @contextmanager
+        def new_kernel() -> Iterator[tuple[AsyncKernelManager, Path]]:
+            with rooms() as there:
+                fill(there)
+                yield open_kernel(there, self.limits, self.isolation)
+
+        executed = execute(notebook, checks, new_kernel, self.limits)
+        outcomes = decide(master, notebook, executed, submission.language, record.flags)
+        record.outcomes += [outcome.to_dict() for outcome in outcomes]
+        record.seconds += executed.seconds
+        return bool(executed.lost)

@@ -1,0 +1,260 @@
+"""The sandbox: a Jupyter kernel under bubblewrap, without network, on a read-only system, with limits.
+
+What it sees: the system's libraries, this Python environment, `coursekit`, the data of `COURSEKIT_HOME`, the student's own
+files (a copy, in memory) and the inputs of the checks. What it does not see: the gradebook, solutions, expected values, other
+students' work, the rest of the disk, the network.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
+from traitlets import Instance
+
+import coursekit
+from autograde.course import Limits
+from autograde.errors import IsolationError
+
+ROOM = Path("/sandbox")
+HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"
+
+_SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
+_LINKS = {"/bin": "usr/bin", "/lib": "usr/lib", "/lib64": "usr/lib64", "/sbin": "usr/sbin"}
+_FIRST_UID, _UIDS = 61_000, 4_000
+_numbers = itertools.count(os.getpid())
+_START = f'mkdir -p "{WORK}" && cp -r {ROOM}/skeleton/. "$HOME" && cp -r {ROOM}/submission/. "{WORK}" && cd "{WORK}" && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Folders outside that one sandbox uses: `submission` and `inputs` are read, `sockets` is shared with the kernel."""
+
+    submission: Path
+    inputs: Path
+    sockets: Path
+    skeleton: Path
+
+    @property
+    def log(self) -> Path:
+        """What the kernel's process prints outside of messages; its size is limited like any file's."""
+        return self.submission.parent / "kernel.log"
+
+
+@contextmanager
+def rooms() -> Iterator[Rooms]:
+    """Fresh rooms for one submission; the paths are short because socket paths must be."""
+    with tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp") as root:
+        there = Rooms(Path(root, "submission"), Path(root, "inputs"), Path(root, "s"), _skeleton())
+        for folder in (there.submission, there.inputs, there.sockets):
+            folder.mkdir()
+        Path(root).chmod(0o755)
+        yield there
+
+
+def check_isolation() -> None:
+    """Try the sandbox with a command that does nothing.
+
+    Raises:
+        IsolationError: with the remedy, when it cannot be had here.
+    """
+    if sys.platform != "linux":
+        raise IsolationError("the sandbox needs Linux (or WSL); students need none of it")
+    missing = [tool for tool in ("bwrap", "setpriv", "prlimit") if not shutil.which(tool)]
+    if missing:
+        package = "bubblewrap" if "bwrap" in missing else "util-linux"
+        raise IsolationError(f"the sandbox needs {', '.join(missing)}: `sudo apt-get install {package}`")
+    with rooms() as there:
+        limits = Limits(10, 10, 1024, 64, 1000, 16)
+        try:
+            done = subprocess.run(
+                command(there, limits, ["true"], {}), capture_output=True, text=True, timeout=30, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise IsolationError("the sandbox does not start within 30 seconds") from error
+    if done.returncode:
+        raise IsolationError(
+            f"the sandbox does not start: {done.stderr.strip()}\n"
+            "If user namespaces are switched off: `sudo sysctl kernel.unprivileged_userns_clone=1`; on Ubuntu 24.04 and "
+            "later: `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for bwrap. "
+            "To grade without a sandbox, on a machine that may be lost: `--isolation none`."
+        )
+
+
+def command(there: Rooms, limits: Limits, argv: list[str], env: dict[str, str]) -> list[str]:
+    """The command line that runs `argv` in the sandbox. As root it becomes an ordinary user of its own first."""
+    root = os.getuid() == 0
+    uid = _FIRST_UID + next(_numbers) % _UIDS if root else os.getuid()
+    disk = str(limits.disk_mb * 2**20)
+    line = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    line += [] if root else ["--unshare-user"]
+    for path in _SYSTEM:
+        line += ["--ro-bind-try", path, path]
+    for link, goal in _LINKS.items():
+        line += ["--symlink", goal, link] if Path(link).is_symlink() else ["--ro-bind-try", link, link]
+    line += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", str(ROOM)]
+    for folder in (Path("/tmp"), HOME):
+        line += ["--perms", "1777", "--size", disk, "--tmpfs", str(folder)]
+    binds = {path: path for path in _environment()} | {there.sockets: there.sockets}
+    # bubblewrap would make the parent folders for root only.
+    for folder in sorted({parent for path in binds for parent in path.parents} - {Path("/"), Path("/tmp")}):
+        line += ["--perms", "0755", "--dir", str(folder)]
+    binds |= {
+        ROOM / "submission": there.submission,
+        ROOM / "skeleton": there.skeleton,
+        INPUTS: there.inputs,
+    }
+    for inside, outside in binds.items():
+        line += ["--bind" if inside == there.sockets else "--ro-bind", str(outside), str(inside)]
+    line += ["--chdir", "/tmp"]
+    for name, value in {**_variables(), **env}.items():
+        line += ["--setenv", name, value]
+    drop = ["setpriv", "--no-new-privs", "--inh-caps=-all"]
+    if root:
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+            line += ["--cap-add", capability]
+        drop += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--bounding-set=-all"]
+        for folder in (there.sockets, *there.sockets.iterdir()):
+            os.chown(folder, uid, uid)
+    bounds = [
+        "prlimit",
+        f"--data={limits.memory_mb * 2**20}",
+        f"--nproc={limits.processes}",
+        f"--cpu={2 * limits.notebook_seconds}",
+        f"--fsize={disk}",
+        "--nofile=1024",
+        "--core=0",
+    ]
+    return [*line, "--", *drop, *bounds, "sh", "-c", _START, "sh", *argv]
+
+
+class SandboxProvisioner(LocalProvisioner):
+    """Starts a kernel in the sandbox."""
+
+    rooms = Instance(Rooms)
+    limits = Instance(Limits)
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Put the sandbox's command line before the kernel's."""
+        kwargs = await super().pre_launch(**kwargs)
+        kwargs["cmd"] = command(self.rooms, self.limits, kwargs["cmd"], {"NBGRADER_EXECUTION": "autograde"})
+        kwargs.pop("cwd", None)
+        return kwargs
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Start it; what it prints outside of messages goes to a file."""
+        with self.rooms.log.open("wb") as log:
+            return await super().launch_kernel(cmd, stdout=log, stderr=log, **kwargs)
+
+
+class SandboxKernelManager(AsyncKernelManager):
+    """A kernel manager whose kernel lives in a sandbox, on sockets in a folder (there is no network)."""
+
+    def __init__(self, there: Rooms, limits: Limits, **kwargs: Any):
+        super().__init__(transport="ipc", **kwargs)
+        self.ip = str(there.sockets / "k")
+        self.connection_file = str(there.sockets / "kernel.json")
+        provisioner = {"provisioner_name": "autograde-sandbox", "config": {"rooms": there, "limits": limits}}
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3 in a sandbox",
+            # A signal would end at the border of the process namespace.
+            interrupt_mode="message",
+            metadata={"kernel_provisioner": provisioner},
+        )
+
+
+class BareKernelManager(AsyncKernelManager):
+    """A kernel without a sandbox, for `--isolation none`: it works in a copy of the submission and can read everything."""
+
+    def __init__(self, there: Rooms, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.there = there
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3",
+        )
+
+    async def _async_start_kernel(self, **kwargs: Any) -> None:
+        env = {**os.environ, "NBGRADER_EXECUTION": "autograde", "OMP_NUM_THREADS": "1"}
+        with self.there.log.open("wb") as log:
+            await super()._async_start_kernel(
+                cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs
+            )
+
+    start_kernel = _async_start_kernel
+
+
+def open_kernel(there: Rooms, limits: Limits, isolation: str) -> tuple[AsyncKernelManager, Path]:
+    """A kernel manager, and where its kernel will find the questions.
+
+    Raises:
+        IsolationError: when there is no isolation of that name.
+    """
+    if isolation == "bubblewrap":
+        return SandboxKernelManager(there, limits), INPUTS
+    if isolation == "none":
+        return BareKernelManager(there), there.inputs
+    raise IsolationError(f'isolation must be "bubblewrap" or "none", got {isolation!r}')
+
+
+def _environment() -> list[Path]:
+    """The parts of this Python environment that a kernel needs, outermost first."""
+    package = Path(coursekit.__file__).resolve().parent
+    paths = [Path(sys.base_prefix), Path(sys.prefix), package]
+    if home := os.environ.get("COURSEKIT_HOME"):
+        paths.append(Path(home).resolve())
+    outer = [path for path in paths if not path.is_relative_to("/usr")]
+    return sorted({path for path in outer if path.is_dir()}, key=lambda path: len(path.parts))
+
+
+def _variables() -> dict[str, str]:
+    variables = {
+        "HOME": str(HOME),
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "USER": "student",
+        "MPLCONFIGDIR": str(HOME / ".matplotlib"),
+        "IPYTHONDIR": str(HOME / ".ipython"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    if home := os.environ.get("COURSEKIT_HOME"):
+        variables["COURSEKIT_HOME"] = str(Path(home).resolve())
+    return variables
+
+
+def _skeleton() -> Path:
+    """The home folder every kernel starts from: matplotlib's list of fonts, which takes seconds to make."""
+    import matplotlib
+
+    folder = platformdirs.user_cache_path("autograde") / f"home-{matplotlib.__version__}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as making:
+            home = Path(making, "home")
+            (home / ".matplotlib").mkdir(parents=True)
+            env = {**os.environ, "MPLCONFIGDIR": str(home / ".matplotlib")}
+            subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], env=env, check=True)
+            home.chmod(0o755)
+            try:
+                home.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # another process may have made it in the meantime
+                    raise
+    return folder

@@ -1,0 +1,151 @@
+"""Points are decided here, outside the sandbox, from plain data."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from autograde.execute import Executed
+from autograde.master import MasterNotebook
+from coursekit.check.rules import violations
+from coursekit.check.show import Box, CheckFailedError, Points
+from coursekit.check.tree import DamagedError, Text, Tree, loads
+from coursekit.check.verdict import Outcome, judge
+
+_STOPPED: dict[str, Text] = {
+    "died": {
+        "en": "the kernel died here (os._exit, a crash, or too much memory). The rest was graded without this cell.",
+        "zh": "内核在这里崩溃了(os._exit、程序崩溃或内存超限)。其余部分已在跳过该单元格后评分。",
+    },
+    "timeout": {
+        "en": "this check did not end in time: is there a loop that never stops?",
+        "zh": "检查没有按时结束:是否有停不下来的循环?",
+    },
+    "no time left": {
+        "en": "the time for the whole notebook was used up before this check.",
+        "zh": "在轮到这项检查之前,整个笔记本的时间已经用完。",
+    },
+    "silent": {
+        "en": "the check sent no answer: your code stopped it.",
+        "zh": "检查没有得到回答:你的代码中止了它。",
+    },
+}
+
+
+def decide(
+    master: MasterNotebook, notebook: NotebookNode, executed: Executed, language: str, flags: list[str]
+) -> list[Outcome]:
+    """Decide every check of an executed notebook and write the outcome into its cells' outputs.
+
+    Args:
+        master: the release, with the expected values.
+        notebook: as merged at intake; its code cells get their outputs here.
+        executed: what came of it.
+        language: of the boxes, "en" or "zh".
+        flags: suspicions for a person; added to.
+    """
+    outcomes = []
+    sources: list[str] = []
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        nbgrader = cell.metadata.get("nbgrader", {})
+        grade_id = nbgrader.get("grade_id", "")
+        outputs = executed.outputs.get(i, [])
+        if grade_id in master.checks:
+            outcome = _decide_one(master, grade_id, i, executed, sources, flags)
+            outcomes.append(outcome)
+            cell.outputs = [*_printed(outputs), *_shown(outcome, language)]
+        elif nbgrader.get("grade") and not nbgrader.get("solution"):
+            cell.outputs = _checked_credit(
+                _printed_and_rest(outputs), master.cells[grade_id].points, grade_id, flags
+            )
+        else:
+            cell.outputs = outputs
+        cell.execution_count = len(sources) + 1
+        sources.append(cell.source)
+    return outcomes
+
+
+def _decide_one(
+    master: MasterNotebook,
+    grade_id: str,
+    i: int,
+    executed: Executed,
+    sources: Sequence[str],
+    flags: list[str],
+) -> Outcome:
+    case_set = master.checks[grade_id]
+    state = executed.states[i]
+    if i not in executed.answers:
+        reason = _STOPPED.get(state, _STOPPED["silent"])
+        return Outcome(case_set.exercise, case_set.title, "error", 0.0, case_set.points, message=reason)
+    try:
+        results = _results(loads(executed.answers[i]))
+    except DamagedError as error:
+        flags.append(f"{grade_id}: the answers that came out of the sandbox are damaged ({error})")
+        return Outcome(
+            case_set.exercise, case_set.title, "error", 0.0, case_set.points, message=_STOPPED["silent"]
+        )
+    return judge(case_set, results, violations(sources, case_set.target, case_set.rules))
+
+
+def _results(tree: Tree) -> list[dict[str, Tree]]:
+    """The results of a check, when they are of the form that `coursekit.check.call.answer` gives."""
+    statuses = ("ok", "not attempted", "error", "form")
+    if not isinstance(tree, list) or not all(
+        isinstance(item, dict) and item.get("status") in statuses for item in tree
+    ):
+        raise DamagedError("not a list of results")
+    if any(item["status"] == "ok" and "value" not in item for item in tree):
+        raise DamagedError("a result without its value")
+    return tree
+
+
+def _shown(outcome: Outcome, language: str) -> list[NotebookNode]:
+    """The outputs that the check would have shown in the notebook; nbgrader reads its points from them."""
+    box = Box(outcome, language)
+    outputs = [new_output("display_data", {"text/html": box._repr_html_(), "text/plain": repr(box)})]
+    if outcome.points:
+        points = Points(outcome, language)
+        data = {"text/plain": repr(float(points)), "text/html": points._repr_html_()}
+        return [*outputs, new_output("execute_result", data)]
+    error = CheckFailedError(outcome, language)
+    lines = error._render_traceback_()
+    return [*outputs, new_output("error", ename=type(error).__name__, evalue=lines[0], traceback=lines)]
+
+
+def _printed(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """What the student's code printed during a check, as stdout: anything on stderr would cost the cell its points."""
+    return [output for output in _printed_and_rest(outputs) if output.output_type == "stream"]
+
+
+def _printed_and_rest(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    for output in outputs:
+        if output.output_type == "stream":
+            output.name = "stdout"
+    return list(outputs)
+
+
+def _checked_credit(
+    outputs: list[NotebookNode], points: float, grade_id: str, flags: list[str]
+) -> list[NotebookNode]:
+    """Partial credit that is no number between 0 and the cell's points earns 0; nbgrader would fail or give all."""
+    for output in outputs:
+        if output.output_type != "execute_result":
+            continue
+        try:
+            credit = float(output.data.get("text/plain", ""))
+        except ValueError:
+            continue
+        if not (math.isfinite(credit) and 0 <= credit <= points):
+            flags.append(f"{grade_id}: impossible partial credit {credit} of {points:g}")
+            error: dict[str, Any] = {
+                "ename": "ImpossibleCredit",
+                "evalue": f"{credit} of {points:g}",
+                "traceback": [],
+            }
+            return [*(o for o in outputs if o is not output), new_output("error", **error)]
+    return outputs

@@ -1,0 +1,39 @@
+"""`python -m benchmarks NAME`: both sides of a claim, run in turn, and the ratio between them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from dataclasses import asdict
+
+from benchmarks.result import Result
+
+# name -> what it compares; each is a module of this folder with `run(quick: bool) -> Result`
+NAMES = {
+    "mnist": "time to 99.0 % test accuracy on MNIST: fit with its defaults against the textbook loop",
+    "overhead": "fit against the same steps written by hand on the same tensors",
+    "import_cost": "import coursekit against import torch, in fresh interpreters",
+    "zoo": "time to 99.5 % on MNIST with the best of the zoo, against the 5 minutes it may take",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "name", choices=NAMES, help="; ".join(f"{name}: {what}" for name, what in NAMES.items())
+    )
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller, to see that it works; not a measurement"
+    )
+    arguments = parser.parse_args()
+    print(NAMES[arguments.name], flush=True)
+    result: Result = importlib.import_module(f"benchmarks.{arguments.name}").run(arguments.quick)
+    print(result.summary(), flush=True)
+    if arguments.json:
+        print(json.dumps(asdict(result) | {"ratio": result.ratio}))
+
+
+if __name__ == "__main__":
+    main()

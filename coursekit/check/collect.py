@@ -1,0 +1,24 @@
+"""What a grader runs in a student's kernel in place of a check cell: it calls the student's object and sends back values.
+
+Nothing is decided here. The inputs come from a file, the results leave as one display message of a type of its own, and
+whoever receives them compares them with expected values that this process never sees.
+"""
+
+import base64
+from pathlib import Path
+
+from coursekit.check.call import answer
+from coursekit.check.tree import dumps, loads
+
+ANSWERS_MIME = "application/x-coursekit-answers"
+
+
+def collect(path: str) -> None:
+    """Answer the questions in a file, with the object of that name in the notebook."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    questions = loads(Path(path).read_bytes())
+    target = get_ipython().user_ns.get(questions["target"])
+    results = [{"status": "not attempted"}] if target is None else answer(target, questions)
+    display({ANSWERS_MIME: base64.b64encode(dumps(results)).decode("ascii")}, raw=True)

@@ -1,0 +1,197 @@
+"""From the results of the calls to an outcome: how many points, and what to tell the student."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from coursekit.check.compare import difference
+from coursekit.check.exercise import Case, CaseSet
+from coursekit.check.symptoms import SYMPTOMS
+from coursekit.check.tree import Text, Tree
+
+Status = Literal["correct", "partial", "incorrect", "not attempted", "error"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes:
+        status: "correct", "partial" (some groups of cases right), "incorrect", "not attempted" or "error".
+        points, max_points: credit for the cell.
+        message: what is wrong, in both languages; empty when nothing is.
+        hint: of the misconception that gives exactly these outputs, if there is one.
+        misconception: its name.
+        trace: the student's own lines of an exception.
+    """
+
+    exercise: str
+    title: Text
+    status: Status
+    points: float
+    max_points: float
+    message: Text = field(default_factory=dict)
+    hint: Text = field(default_factory=dict)
+    misconception: str | None = None
+    trace: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def judge(
+    case_set: CaseSet, results: Sequence[Mapping[str, Tree]], violations: Sequence[Text] = ()
+) -> Outcome:
+    """Decide the outcome of one check from plain results; nothing of the student's is called.
+
+    Args:
+        case_set: the cases with their expected outputs.
+        results: what `coursekit.check.call.answer` gave for each case, in order.
+        violations: broken source rules, as sentences.
+    """
+
+    def outcome(status: Status, share: float = 0.0, **more: Any) -> Outcome:
+        points = round(case_set.points * share, 4)
+        return Outcome(case_set.exercise, case_set.title, status, points, case_set.points, **more)
+
+    if any(result.get("status") == "not attempted" for result in results):
+        return outcome("not attempted", message=_NOT_ATTEMPTED)
+    if len(results) != len(case_set.cases):
+        return outcome("error", message=_INCOMPLETE)
+    if violations:
+        return outcome("incorrect", message=_join(violations))
+    if case_set.compare["kind"] == "accuracy":
+        return _judge_accuracy(case_set, results, outcome)
+
+    verdicts = [
+        _differs(result, case, case_set) for case, result in zip(case_set.cases, results, strict=True)
+    ]
+    failed = [i for i, verdict in enumerate(verdicts) if verdict is not None]
+    if not failed:
+        return outcome("correct", 1.0)
+    groups = list(dict.fromkeys(case.group for case in case_set.cases))
+    broken = {case_set.cases[i].group for i in failed}
+    share = (len(groups) - len(broken)) / len(groups)
+    name = _misconception(case_set, results, failed)
+    first = next((i for i in failed if results[i].get("status") == "error"), failed[0])
+    message = verdicts[first] or {}
+    if case_set.cases[first].group:
+        message = _in_group(message, case_set.cases[first].group)
+    status: Status = (
+        "partial" if share else "error" if results[first].get("status") == "error" else "incorrect"
+    )
+    return outcome(
+        status,
+        share,
+        message=message,
+        hint=case_set.hints.get(name, {}) if name else {},
+        misconception=name,
+        trace=_trace(results[first]),
+    )
+
+
+def _differs(result: Mapping[str, Tree], case: Case, case_set: CaseSet) -> Text | None:
+    if result.get("status") != "ok":
+        return _failure(result)
+    return difference(result.get("value"), case.expected, case_set.compare)
+
+
+def _failure(result: Mapping[str, Tree]) -> Text:
+    message = str(result.get("message", ""))
+    if result.get("status") == "form":
+        return {"en": f"{message}.", "zh": f"对象的形式不对:{message}。"}
+    kind = str(result.get("type", "an error"))
+    return {"en": f"your code raised {kind}: {message}", "zh": f"你的代码抛出了 {kind}:{message}"}
+
+
+def _misconception(
+    case_set: CaseSet, results: Sequence[Mapping[str, Tree]], failed: Sequence[int]
+) -> str | None:
+    """The misconception that gives the student's outputs in every failed case; of several, the one that fits most cases."""
+
+    def fits(name: str, i: int) -> bool:
+        wrong, result = case_set.cases[i].wrong.get(name), results[i]
+        if wrong is None or wrong.get("status") != result.get("status"):
+            return False
+        if wrong["status"] == "error":
+            return wrong["type"] == result.get("type")
+        return (
+            wrong["status"] == "ok"
+            and difference(result.get("value"), wrong["value"], case_set.compare) is None
+        )
+
+    everything = range(len(case_set.cases))
+    names = [name for name in case_set.hints if all(fits(name, i) for i in failed)]
+    return max(names, key=lambda name: sum(fits(name, i) for i in everything), default=None)
+
+
+def _judge_accuracy(case_set: CaseSet, results: Sequence[Mapping[str, Tree]], outcome: Any) -> Outcome:
+    """Credit for the share of right classes over all cases, rising from the floor to the threshold."""
+    bad = next((result for result in results if result.get("status") != "ok"), None)
+    if bad is not None:
+        return outcome("error", message=_failure(bad), trace=_trace(bad))
+    labels = torch.cat([case.expected for case in case_set.cases])
+    scores = [result["value"] for result in results]
+    wrong_form = next(
+        (text for s, case in zip(scores, case_set.cases, strict=True) if (text := _not_scores(s, case))), None
+    )
+    if wrong_form:
+        return outcome("incorrect", message=wrong_form)
+    logits = torch.cat([score.float() for score in scores])
+    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    floor, threshold = case_set.compare["floor"], case_set.compare["threshold"]
+    finite = bool(torch.isfinite(logits).all())
+    share = min(1.0, max(0.0, (accuracy - floor) / (threshold - floor))) if finite else 0.0
+    if share == 1.0:
+        return outcome("correct", 1.0)
+    name = next(
+        (name for name, symptom in case_set.symptoms.items() if SYMPTOMS[symptom](logits, labels)), None
+    )
+    message = {
+        "en": f"accuracy {accuracy:.1%} on images you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
+        "zh": f"在未见过的图像上准确率为 {accuracy:.1%};达到 {threshold:.1%} 得满分,不超过 {floor:.1%} 不得分。",
+    }
+    hint = case_set.hints.get(name, {}) if name else {}
+    return outcome("partial" if share else "incorrect", share, message=message, hint=hint, misconception=name)
+
+
+def _not_scores(scores: Tree, case: Case) -> Text | None:
+    count = len(case.expected)
+    if (
+        isinstance(scores, torch.Tensor)
+        and scores.dim() == 2
+        and len(scores) == count
+        and scores.shape[1] > 1
+    ):
+        return None
+    got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+    return {
+        "en": f"expected scores of shape ({count}, number of classes), got {got}.",
+        "zh": f"应为形状 ({count}, 类别数) 的得分,得到的是 {got}。",
+    }
+
+
+def _trace(result: Mapping[str, Tree]) -> list[str]:
+    trace = result.get("trace", [])
+    return [str(line)[:300] for line in trace[:12]] if isinstance(trace, list) else []
+
+
+def _in_group(message: Text, group: str) -> Text:
+    return {"en": f"[{group}] {message.get('en', '')}", "zh": f"[{group}] {message.get('zh', '')}"}
+
+
+def _join(texts: Sequence[Text]) -> Text:
+    return {language: " ".join(text[language] for text in texts) for language in ("en", "zh")}
+
+
+_NOT_ATTEMPTED: Text = {
+    "en": "not attempted yet: the cell still raises NotImplementedError. Write your answer there and run it.",
+    "zh": "尚未作答:单元格里仍是 NotImplementedError。请写下你的答案并运行该单元格。",
+}
+_INCOMPLETE: Text = {
+    "en": "the check did not finish: your code ended the kernel, ran out of time, or stopped the check.",
+    "zh": "检查没有完成:你的代码结束了内核、超时或中止了检查。",
+}

@@ -1,0 +1,54 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from torch.nn.utils import clip_grad_norm_
+
+from coursekit.train.guard import check_finite
+from coursekit.train.run import Meter, Run
+from coursekit.train.scoring import measure
+
+LOOK_EVERY = 50  # steps between two looks at the loss on a GPU, where each look waits for the device
+
+
+def train(run: Run) -> None:
+    """Epochs of batches; each batch: forward pass, loss, gradients, clipping, update."""
+    model, optimizer, schedule = run.model, run.optimizer, run.schedule
+    limit = run.settings.clip_norm or math.inf
+    look_every = 1 if run.device.type == "cpu" else LOOK_EVERY
+
+    run.call("on_fit_start")
+    while run.epoch < run.settings.epochs and not run.history.stopped:
+        run.epoch, run.step, run.whole, started = run.epoch + 1, 0, True, time.perf_counter()
+        meter = Meter()
+        model.train()
+        for batch in run.train.batches(run.generator):
+            with run.autocast():
+                outcome = run.compute(model, batch)
+            optimizer.zero_grad()
+            outcome.loss.backward()
+            norm = clip_grad_norm_(run.parameters, limit)
+            if run.step % look_every == 0:
+                check_finite(run, outcome.loss, norm, batch=batch)
+            optimizer.step()
+            lr = optimizer.param_groups[0]["lr"]
+            schedule.step()
+            meter.add(outcome, norm)
+            run.step += 1
+            run.call("on_step_end")
+            if run.history.stopped:
+                run.whole = run.step == run.train.num_batches
+                break
+
+        row = {f"train_{name}": value for name, value in meter.scores().items()}
+        if run.val is not None:
+            with run.autocast():
+                row |= {f"val_{name}": value for name, value in measure(model, run.val, run.compute).items()}
+        check_finite(run, *row.values())
+        seconds = time.perf_counter() - started
+        run.history.append(epoch=run.epoch, **row, lr=lr, grad_norm=meter.grad_norm(), seconds=seconds)
+        run.keep()
+        run.call("on_epoch_end")
