@@ -6,7 +6,7 @@ import hmac
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,78 +30,100 @@ def seed_of(secret: bytes, lab: str, exercise: str) -> int:
 
 def public_cases(lab: Lab) -> list[CaseSet]:
     """The cases that every student gets."""
-    return [
-        draw(lab, exercise, seed_of(PUBLIC_SECRET, lab.name, name), hidden=False)
-        for name, exercise in lab.exercises.items()
-    ]
+    with Workshop(lab) as workshop:
+        return [
+            workshop.draw(exercise, seed_of(PUBLIC_SECRET, lab.name, name), hidden=False)
+            for name, exercise in lab.exercises.items()
+        ]
 
 
-def draw(lab: Lab, exercise: Exercise, seed: int, *, hidden: bool) -> CaseSet:
-    """The cases of one exercise from a seed, with what is expected and what each misconception gives.
+class Workshop(contextlib.ExitStack):
+    """Where a lab's own code is run, quietly and in a folder that is gone afterwards."""
 
-    Raises:
-        LabError: when the reference fails, or a misconception that is told by its outputs cannot be told from it.
-    """
-    cases = exercise.draw_cases(np.random.default_rng(seed), hidden=hidden)
-    compare = asdict(exercise.compare)
-    points = lab.points[exercise.name][1 if hidden else 0]
-    case_set = CaseSet(
-        exercise=exercise.name,
-        title=exercise.title,
-        target=exercise.target,
-        adaptor=exercise.adaptor,
-        options=dict(exercise.options),
-        compare=compare,
-        rules={"forbid": list(exercise.rules.forbid), "no_loops": exercise.rules.no_loops},
-        points=points,
-        hints={m.name: m.hint for m in exercise.misconceptions},
-        symptoms={m.name: m.symptom for m in exercise.misconceptions if m.symptom},
-        cases=cases,
-    )
-    if isinstance(exercise.compare, Accuracy):
+    def __init__(self, lab: Lab):
+        super().__init__()
+        self.lab = lab
+        self.targets: dict[tuple[str, str], Any] = {}
+
+    def __enter__(self) -> "Workshop":
+        super().__enter__()
+        folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
+        self.enter_context(contextlib.chdir(folder))
+        self.enter_context(_environment("NBGRADER_EXECUTION", "validate"))
+        # The setup cell opens the lab's checks; here there are none yet.
+        write_bundle(folder / f"{self.lab.name}{SUFFIX}", self.lab.name, "en", [])
+        self.variables: dict[str, Any] = {"__name__": "__main__"}
+        self._run(self.lab.setup, self.variables)
+        return self
+
+    def target(self, exercise: Exercise, code: str) -> Any:
+        """The object that `code` defines, with the solutions of the exercises it needs beside it; made once.
+
+        Raises:
+            NotImplementedError: when the code is a stub that stops before it defines anything.
+            LabError: when the code does not define the exercise's object.
+        """
+        key = (exercise.name, code)
+        if key not in self.targets:
+            variables = dict(self.variables)
+            for source in [*(self.lab.solutions[name] for name in exercise.needs), code]:
+                self._run(source, variables)
+            if exercise.target not in variables:
+                raise LabError(f"{self.lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}")
+            self.targets[key] = variables[exercise.target]
+        return self.targets[key]
+
+    def answers(self, exercise: Exercise, code: str, case_set: CaseSet) -> list[dict[str, Tree]]:
+        """What the object that `code` defines answers."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            return answer(self.target(exercise, code), case_set.questions())
+
+    def draw(self, exercise: Exercise, seed: int, *, hidden: bool) -> CaseSet:
+        """The cases of one exercise from a seed, with what is expected and what each misconception gives.
+
+        Raises:
+            LabError: when the reference fails.
+        """
+        lab, cases = self.lab, exercise.draw_cases(np.random.default_rng(seed), hidden=hidden)
+        case_set = CaseSet(
+            exercise=exercise.name,
+            title=exercise.title,
+            target=exercise.target,
+            adaptor=exercise.adaptor,
+            options=dict(exercise.options),
+            compare=asdict(exercise.compare),
+            rules={"forbid": list(exercise.rules.forbid), "no_loops": exercise.rules.no_loops},
+            points=lab.points[exercise.name][1 if hidden else 0],
+            hints={m.name: m.hint for m in exercise.misconceptions},
+            symptoms={m.name: m.symptom for m in exercise.misconceptions if m.symptom},
+            cases=cases,
+        )
+        if isinstance(exercise.compare, Accuracy):
+            return case_set
+        for case, result in zip(cases, self.answers(exercise, lab.solutions[exercise.name], case_set), strict=True):
+            if result["status"] != "ok":
+                raise LabError(f"{lab.name}, {exercise.name}: the reference solution fails on {case.inputs}: {result}")
+            case.expected = result["value"]
+        for misconception in exercise.misconceptions:
+            wrong = self.answers(exercise, misconception.code, case_set)
+            for case, result in zip(cases, wrong, strict=True):
+                kept = {key: result[key] for key in ("status", "value", "type") if key in result}
+                case.wrong[misconception.name] = kept
         return case_set
-    for case, result in zip(
-        cases, results_of(lab, exercise, lab.solutions[exercise.name], case_set), strict=True
-    ):
-        if result["status"] != "ok":
-            raise LabError(
-                f"{lab.name}, {exercise.name}: the reference solution fails on {case.inputs}: {result}"
-            )
-        case.expected = result["value"]
-    for misconception in exercise.misconceptions:
-        wrong = results_of(lab, exercise, misconception.code, case_set)
-        for case, result in zip(cases, wrong, strict=True):
-            kept = {key: result[key] for key in ("status", "value", "type") if key in result}
-            case.wrong[misconception.name] = kept
-    return case_set
 
-
-def results_of(lab: Lab, exercise: Exercise, code: str, case_set: CaseSet) -> list[dict[str, Tree]]:
-    """What the object that `code` defines answers, with the solutions of the exercises it needs beside it."""
-    with namespace(lab, [lab.solutions[name] for name in exercise.needs] + [code]) as variables:
-        if exercise.target not in variables:
-            raise LabError(
-                f"{lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}"
-            )
-        return answer(variables[exercise.target], case_set.questions())
+    @staticmethod
+    def _run(source: str, variables: dict[str, Any]) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(source, "<solution>", "exec"), variables)
 
 
 @contextlib.contextmanager
-def namespace(lab: Lab, sources: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Run the lab's setup cell and then `sources`, quietly and in a folder of its own; the variables they leave."""
-    variables: dict[str, Any] = {"__name__": "__main__"}
-    before, mode = Path.cwd(), os.environ.get("NBGRADER_EXECUTION")
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        # The setup cell opens the lab's checks; here there are none yet.
-        write_bundle(Path(folder, f"{lab.name}{SUFFIX}"), lab.name, "en", [])
-        os.chdir(folder)
-        os.environ["NBGRADER_EXECUTION"] = "validate"
-        try:
-            for source in [lab.setup, *sources]:
-                exec(compile(source, "<solution>", "exec"), variables)
-            yield variables
-        finally:
-            os.chdir(before)
-            os.environ.pop("NBGRADER_EXECUTION")
-            if mode is not None:
-                os.environ["NBGRADER_EXECUTION"] = mode
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before

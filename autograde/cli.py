@@ -177,6 +177,40 @@ def status(assignment: str, as_json: JsonOption = False, course: CourseOption = 
         raise typer.Exit(1)
 
 
+@app.command()
+def verify(
+    labs: list[str],
+    seeds: Annotated[int, typer.Option(help="Sets of cases to try, public and hidden in turn.")] = 20,
+    folder: Annotated[Path | None, typer.Option("--labs", help="The folder with the labs' sources.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove labs: reference full marks, stub zero, variants full, each misconception caught with its own hint."""
+    from autograde.verify import shortcomings
+    from autograde.verify import verify as verify_one
+
+    well = True
+    for lab in _labs(labs, folder or default_labs()):
+        with _progress(len(lab.exercises), f"verifying {lab.name}") as progress:
+            findings = verify_one(lab, seeds, on_exercise=lambda name: progress.advance(progress.task_ids[0]))
+        lacking = shortcomings(lab)
+        well = well and not lacking and all(finding.ok for finding in findings)
+        if as_json:
+            for finding in findings:
+                print(json.dumps({"lab": lab.name, **asdict(finding), "ok": finding.ok}, ensure_ascii=False))
+        else:
+            table = Table("exercise", "answer", "right", "otherwise", title=lab.name)
+            for finding in findings:
+                right = f"{finding.passed} of {finding.seeds}"
+                table.add_row(
+                    finding.exercise, f"{finding.kind} {finding.name}".strip(), right, finding.failure
+                )
+            out.print(table)
+        for text in lacking:
+            err.print(f"{lab.name}: {text}", highlight=False)
+    if not well:
+        raise typer.Exit(1)
+
+
 def _print_records(records: list) -> None:
     table = Table("student", "state", "score", "notes")
     for record in records:
@@ -186,3 +220,98 @@ def _print_records(records: list) -> None:
         notes += ["a written answer waits to be graded"] if record.needs_manual_grade else []
         table.add_row(record.student, record.state, score, "\n".join(notes))
     out.print(table)
+
+
+@app.command()
+def report(
+    assignment: str,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.")] = None,
+    language: Annotated[str | None, typer.Option(help='"en" or "zh"; default: the course\'s.')] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write the class report: one HTML page with scores, exercises, misconceptions and submissions."""
+    from autograde.report import write_report
+
+    out.print(write_report(_course(course), assignment, output=output, language=language), highlight=False)
+
+
+@app.command()
+def feedback(
+    assignment: str,
+    student: Annotated[list[str] | None, typer.Option("--student", help="Only these students.")] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write the students' feedback pages, for nbgrader's release_feedback."""
+    from autograde.feedback import generate
+
+    there = _course(course)
+    with _progress(len(student or there.students(assignment)), f"feedback on {assignment}") as progress:
+        done = generate(
+            there,
+            assignment,
+            students=student,
+            on_feedback=lambda written: progress.advance(progress.task_ids[0]),
+        )
+    for written in done:
+        out.print(*written.pages, sep="\n", highlight=False, soft_wrap=True)
+        if written.problem:
+            err.print(f"{written.student}: {written.problem}", highlight=False, markup=False)
+    if any(written.problem for written in done):
+        raise typer.Exit(1)
+
+
+@app.command()
+def ci(
+    notebook: Annotated[
+        Path | None, typer.Argument(help="Default: the one here that belongs to a lab.")
+    ] = None,
+    lab: Annotated[str | None, typer.Option(help="Default: the lab whose cells the notebook has.")] = None,
+    labs: Annotated[
+        Path | None, typer.Option(help="Folder of released labs; default: those of the package.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the result as JUnit XML.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write the result as a Markdown table.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Hidden cases, a file that `autograde cases` wrote.")
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help='"bubblewrap", or "none" for a machine that may be lost.')
+    ] = "bubblewrap",
+) -> None:
+    """Grade the notebook of one repository: exit status 0 when all checks are right, 1 when not, 2 for a problem of ours."""
+    from autograde import ci_output
+    from autograde.ci import grade
+
+    try:
+        graded = grade(notebook, lab=lab, labs=labs, cases=cases, isolation=isolation)
+    except AutogradeError:
+        raise
+    except Exception as error:  # status 1 would say that the student's answers are wrong
+        raise AutogradeError(f"could not grade: {type(error).__name__}: {error}") from error
+    if junit:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(ci_output.junit(graded), encoding="utf-8")
+    table = ci_output.markdown(graded)
+    if summary:
+        summary.parent.mkdir(parents=True, exist_ok=True)
+        summary.write_text(table, encoding="utf-8")
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write(table)
+    out.print(ci_output.as_table(graded))
+    if not graded.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cases(
+    lab: str,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    course: CourseOption = None,
+) -> None:
+    """Write a lab's hidden cases for `autograde ci --cases`: keep the file secret, it holds the expected answers."""
+    from autograde.ci import write_cases
+
+    there = _course(course)
+    write_cases(there, _labs([lab], there.labs)[0], output)
+    out.print(output, highlight=False)

@@ -18,7 +18,7 @@ from nbgrader.preprocessors import (
 from traitlets import Unicode
 from traitlets.config import Config
 
-from autograde.cases import draw, seed_of
+from autograde.cases import Workshop, seed_of
 from autograde.course import Course
 from autograde.lab import load_lab
 from autograde.notebook import HIDDEN, WRITTEN_STUB, hidden_region
@@ -42,15 +42,14 @@ class AddHiddenCases(NbGraderPreprocessor):
         course = Course(Path(self.course))
         lab = load_lab(course.labs / name)
         by_grade_id = {exercise + HIDDEN: exercise for exercise in lab.exercises}
-        for cell in nb.cells:
-            exercise = lab.exercises.get(
-                by_grade_id.get(cell.metadata.get("nbgrader", {}).get("grade_id"), "")
-            )
-            if exercise:
-                cases = draw(lab, exercise, seed_of(course.secret, lab.name, exercise.name), hidden=True)
-                cell.source = cell.source.replace(
-                    hidden_region(exercise), hidden_region(exercise, encode(cases))
-                )
+        with Workshop(lab) as workshop:
+            for cell in nb.cells:
+                grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+                exercise = lab.exercises.get(by_grade_id.get(grade_id, ""))
+                if exercise:
+                    seed = seed_of(course.secret, lab.name, exercise.name)
+                    cases = encode(workshop.draw(exercise, seed, hidden=True))
+                    cell.source = cell.source.replace(hidden_region(exercise), hidden_region(exercise, cases))
         return nb, resources
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,15 +12,17 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
 
-from autograde.course import Course
-from autograde.execute import execute, questions_name
+from autograde.course import Course, Limits
+from autograde.execute import Executed, execute, questions_name
 from autograde.intake import Submission, take_in
 from autograde.master import MasterNotebook, read_masters
 from autograde.record import Record, finalise, read_record, write_record
-from autograde.sandbox import Rooms, check_isolation, open_kernel, rooms
+from autograde.sandbox import check_isolation, open_kernel, rooms
 from autograde.verdict import decide
 from coursekit.check.tree import dumps
+from coursekit.check.verdict import Outcome
 
 RETRIES = 1
 
@@ -145,27 +147,62 @@ class _Grader:
 
     def _run_one(self, master: MasterNotebook, submission: Submission, record: Record) -> bool:
         notebook = submission.notebooks[master.name]
-        by_grade_id = {
-            cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
-        }
-        checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
+        outcomes, executed = grade_notebook(
+            master,
+            notebook,
+            submission.files,
+            self.limits,
+            self.isolation,
+            submission.language,
+            record.flags,
+        )
+        record.outcomes += [
+            {"grade_id": grade_id, **outcome.to_dict()} for grade_id, outcome in outcomes.items()
+        ]
+        record.seconds += executed.seconds
+        return bool(executed.lost)
 
-        def fill(there: Rooms) -> None:
-            for relative, path in submission.files.items():
+
+def grade_notebook(
+    master: MasterNotebook,
+    notebook: NotebookNode,
+    files: Mapping[Path, Path],
+    limits: Limits,
+    isolation: str,
+    language: str,
+    flags: list[str],
+) -> tuple[dict[str, Outcome], Executed]:
+    """Run one notebook in a sandbox and decide its checks; its cells get their outputs.
+
+    Args:
+        master: the release, with the expected values.
+        notebook: as merged at intake.
+        files: what lies beside the notebook, by relative path.
+        limits: of time, memory and output.
+        isolation: "bubblewrap" or "none".
+        language: of the boxes, "en" or "zh".
+        flags: suspicions for a person; added to.
+
+    Returns:
+        The outcome of each check by grade id, in the notebook's order, and what came of the run.
+    """
+    by_grade_id = {
+        cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
+    }
+    checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
+
+    @contextmanager
+    def new_kernel() -> Iterator[tuple[AsyncKernelManager, Path]]:
+        with rooms() as there:
+            for relative, path in files.items():
                 target = there.submission / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
             for i, case_set in checks.items():
                 (there.inputs / questions_name(i)).write_bytes(dumps(case_set.questions()))
+            yield open_kernel(there, limits, isolation)
 
-        @contextmanager
-        def new_kernel() -> Iterator[tuple[AsyncKernelManager, Path]]:
-            with rooms() as there:
-                fill(there)
-                yield open_kernel(there, self.limits, self.isolation)
-
-        executed = execute(notebook, checks, new_kernel, self.limits)
-        outcomes = decide(master, notebook, executed, submission.language, record.flags)
-        record.outcomes += [outcome.to_dict() for outcome in outcomes]
-        record.seconds += executed.seconds
-        return bool(executed.lost)
+    executed = execute(notebook, checks, new_kernel, limits)
+    outcomes = decide(master, notebook, executed, language, flags)
+    grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)
+    return dict(zip(grade_ids, outcomes, strict=True)), executed

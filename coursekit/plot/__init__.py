@@ -1,8 +1,8 @@
 """Figures for the labs; each function returns a matplotlib figure, and matplotlib loads on first use."""
 
-from coursekit.plot.training import curves
 from coursekit.plot.classification import confusion, mistakes
 from coursekit.plot.pictures import feature_maps, filters, images
 from coursekit.plot.style import cjk_font
+from coursekit.plot.training import curves
 
 __all__ = ["cjk_font", "confusion", "curves", "feature_maps", "filters", "images", "mistakes"]

@@ -28,9 +28,10 @@ def collect(callbacks: Sequence[Any]) -> dict[str, list[Callable[[Run], None]]]:
     hooks: dict[str, list[Callable[[Run], None]]] = {hook: [] for hook in HOOKS}
     for callback in callbacks:
         found = [hook for hook in HOOKS if hasattr(callback, hook)]
-        if not found and (isinstance(callback, type) or not callable(callback)):
+        if isinstance(callback, type) or not (found or callable(callback)):
             raise TypeError(
-                f"{callback!r} is no callback: give a function of the run, or an object with {', '.join(HOOKS)}"
+                f"{callback!r} is no callback: give a function of the run, or an object (not its class) with some of "
+                f"{', '.join(HOOKS)}"
             )
         for hook in found:
             hooks[hook].append(getattr(callback, hook))

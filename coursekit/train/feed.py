@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from coursekit.data import Split, batches
 from coursekit.train.errors import DataError
@@ -80,7 +80,7 @@ class Feed:
                 f"there are {len(pair[0])} inputs and {len(pair[1])} labels; there must be one label each"
             )
         self.labels = None if pair is None else pair[1]
-        self.source = source if pair is None else (pair[0].to(device), pair[1].to(device))
+        self.source: Any = source if pair is None else (pair[0].to(device), pair[1].to(device))
         if self.size == 0:
             raise DataError("there is no data: the data set has no examples; check how it was made or split")
 
@@ -107,23 +107,32 @@ class Feed:
         return self.shuffle and self.size not in (None, 1) and self.size % self.batch_size == 1
 
     def batches(self, generator: torch.Generator | None = None) -> Iterator[Any]:
-        """One pass over the data, as batches on the device."""
-        for batch in batches(
-            self.source, self.batch_size, shuffle=self.shuffle, generator=generator, drop_last=self.drop_last
-        ):
-            if self.labels is None:
-                if (
-                    self.num_classes is not None
-                ):  # before CUDA sees them: there a wrong label ends the process
-                    check_labels(batch[-1], self.num_classes)
-                batch = to_device(batch, self.device)
+        """One pass over the data, as batches on the device; `generator` draws the order."""
+        for batch in self._by_index(generator) if self.labels is not None else self._loaded(generator):
             yield batch if self.augment is None else (self.augment(batch[0]), *batch[1:])
 
     def peek(self) -> Any:
         """A first batch (two examples, where the data is held in tensors) on the device; None when there is none."""
         if self.labels is not None:
             return tuple(part[:2] for part in self.source)
-        return to_device(next(batches(self.source, self.batch_size, shuffle=False), None), self.device)
+        return next(self._loaded(None), None)
+
+    def _by_index(self, generator: torch.Generator | None) -> Iterator[Any]:
+        return batches(
+            self.source, self.batch_size, shuffle=self.shuffle, generator=generator, drop_last=self.drop_last
+        )
+
+    def _loaded(self, generator: torch.Generator | None) -> Iterator[Any]:
+        loader = self.source
+        if not isinstance(loader, DataLoader):
+            shuffle = self.shuffle and not isinstance(loader, IterableDataset)
+            loader = DataLoader(
+                loader, self.batch_size, shuffle, generator=generator, drop_last=self.drop_last
+            )
+        for batch in loader:
+            if self.num_classes is not None:  # before CUDA sees them: there a wrong label ends the process
+                check_labels(batch[-1], self.num_classes)
+            yield to_device(batch, self.device)
 
     def expect(self, num_classes: int) -> None:
         """Check all labels now where they are held in a tensor, else as they come."""

@@ -25,7 +25,7 @@ from coursekit.train.optim import SCHEDULES, default_lr, known, make_optimizer, 
 from coursekit.train.progress import pick_progress
 from coursekit.train.rng import seeded
 from coursekit.train.run import Run, Settings
-from coursekit.train.scoring import EVAL_BATCH, try_out
+from coursekit.train.scoring import EVAL_BATCH, same_modes, try_out
 from coursekit.train.step import Step, Supervised
 
 GRADING_BUDGET = (
@@ -123,7 +123,7 @@ def fit(
     own: list[Any] = [EarlyStopping(patience)] if patience is not None else []
     own += [Budget(budget)] if budget is not None else []
     last = [Checkpoint(checkpoint)] if checkpoint is not None else []
-    with seeded(seed), usual_layout(model):
+    with seeded(seed), same_modes(model), usual_layout(model):
         run = prepare(
             model,
             data,

@@ -81,16 +81,22 @@ def predict(
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients inside the block; afterwards each layer is in the mode it was in."""
+def same_modes(model: nn.Module) -> Iterator[None]:
+    """When the block ends, each layer is in the mode (train or eval) that it was in before."""
     modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients inside the block."""
+    with same_modes(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:

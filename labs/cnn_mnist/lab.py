@@ -64,7 +64,7 @@ data = load("mnist_5k")
 
 # %%
 print(data)
-plot.images(data.train, n=20, columns=10)
+plot.images(data.train, n=10, columns=10)
 
 # %% [markdown] lang="en"
 # A full connection would give every pixel a weight of its own for every unit, as if pixels had nothing to do with their neighbours.
@@ -125,11 +125,12 @@ lecture_map = torch.tensor([[3.0, -1, -3, -1], [-3, 1, 0, -3], [-3, -3, 0, 1], [
 
 
 def show_numbers(ax, table, title="", known=None, window=None):
-    """A table of numbers; only the first `known` are filled in, and a `window` (row, column, size) is framed."""
-    ax.imshow(table, cmap="Blues", vmin=table.min(), vmax=table.max() * 1.6)
-    for place, value in enumerate(table.flatten().tolist()):
-        if known is None or place < known:
-            ax.text(place % table.shape[1], place // table.shape[1], f"{value:g}", ha="center", va="center")
+    """A table of numbers, of which the first `known` are filled in; a `window` (row, column, size) is framed."""
+    places = torch.arange(table.numel()).view(table.shape)
+    seen = table if known is None else table.where(places < known, torch.nan)
+    ax.imshow(seen, cmap="Blues", vmin=table.min(), vmax=table.max() * 1.6)
+    for place, value in enumerate(table.flatten().tolist()[:known]):
+        ax.text(place % table.shape[1], place // table.shape[1], f"{value:g}", ha="center", va="center")
     if window:
         row, column, size = window
         ax.add_patch(
@@ -138,7 +139,7 @@ def show_numbers(ax, table, title="", known=None, window=None):
     ax.set(xticks=[], yticks=[], title=title)
 
 
-_, axes = plt.subplots(2, 5, figsize=(11, 4.6), layout="constrained")
+_, axes = plt.subplots(2, 5, figsize=(11, 4.8))
 show_numbers(axes[0, 0], filter_1, "filter 1")
 axes[1, 0].axis("off")
 for film, place in zip(axes.T[1:], [0, 1, 2, 15], strict=True):
@@ -206,7 +207,7 @@ edge_kernels = {
 }
 edge_maps = {name: conv2d(digit, edge_kernel) for name, edge_kernel in edge_kernels.items()}
 
-_, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
+_, axes = plt.subplots(1, 4, figsize=(11, 3))
 for ax, (name, picture) in zip(axes, {"digit": digit, **edge_maps}.items(), strict=True):
     ax.imshow(picture.clamp(min=0), cmap="gray")
     ax.set(xticks=[], yticks=[], title=f"{name} {tuple(picture.shape)}")
@@ -230,7 +231,7 @@ for ax, (name, picture) in zip(axes, {"digit": digit, **edge_maps}.items(), stri
 # - **填充** $p$：先在图像的上下左右各补 $p$ 行（列）零。
 
 # %%
-_, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+_, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 show_numbers(axes[0], lecture_map, "stride 1")
 for row, column in [(0, 0), (0, 2), (2, 0), (2, 2)]:
     axes[0].add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color="tab:orange", lw=3))
@@ -385,7 +386,7 @@ sizes = [torch.stack(list(edge_maps.values()))]
 for _ in range(2):
     sizes.append(max_pool(sizes[-1], size=2, stride=2))
 
-_, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+_, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 for ax, pooled in zip(axes, sizes, strict=True):
     ax.imshow(pooled.clamp(0, 3).permute(1, 2, 0) / 3)  # the three maps as red, green and blue
     ax.set(xticks=[], yticks=[], title=f"{pooled.shape[1]} x {pooled.shape[2]}")
@@ -605,8 +606,9 @@ history = fit(model, data, epochs=8, lr=0.004, batch_size=64, augment="affine", 
 history.plot()
 
 # %%
-print(f"test accuracy: {evaluate(model, data.test).accuracy:.1%}")
-plot.mistakes(data.test, predict(model, data.test.X))
+logits = predict(model, data.test.X)
+print(f"test accuracy: {(logits.argmax(1) == data.test.y).float().mean():.1%}")
+plot.mistakes(data.test, logits, n=8)
 
 # %% [markdown] lang="en"
 # ## 9 Looking inside
@@ -647,7 +649,7 @@ plot.filters(convolutions[0])
 plot.feature_maps(feature_maps(eye, data.test.X[0], depth=2))
 
 # %%
-plot.feature_maps(feature_maps(eye, data.test.X[0], depth=5))
+plot.feature_maps(feature_maps(eye, data.test.X[0], depth=5), n=8)
 
 # %% [markdown] lang="en"
 # The first maps still look like the digit: edges of one direction, or the background. Those of the second layer are smaller and harder to name;
@@ -711,9 +713,9 @@ racers["your model"] = model
 
 # %%
 black = data.test.X.min().item()
-distances = range(0, 9)
+distances = range(0, 9, 2)
 for name, racer in racers.items():
-    moved = [(shift(data.test.X[:500], dx, 0, fill=black), data.test.y[:500]) for dx in distances]
+    moved = [(shift(data.test.X[:300], dx, 0, fill=black), data.test.y[:300]) for dx in distances]
     plt.plot(distances, [evaluate(racer, pair).accuracy for pair in moved], marker="o", label=name)
 plt.xlabel("pixels to the right")
 plt.ylabel("accuracy")

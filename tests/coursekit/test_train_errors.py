@@ -30,7 +30,9 @@ def remember(kept):
     return lambda run: kept.append(snapshot(run.model))
 
 
-@pytest.mark.parametrize("error", [None, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")])
+@pytest.mark.parametrize(
+    "error", [None, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")]
+)
 def test_a_failure_goes_back_to_the_last_whole_epoch(error):
     model, kept = Breaks(at=15, error=error), []
     with pytest.raises(TrainingError) as caught:
@@ -154,4 +156,6 @@ def test_the_students_own_mistakes_pass_through():
 
 def test_a_model_without_parameters():
     with pytest.raises(ValueError, match="no parameters to train"):
-        fit(nn.Flatten(), (torch.randn(8, 3), torch.zeros(8, dtype=torch.int64)), device="cpu", progress=False)
+        fit(
+            nn.Flatten(), (torch.randn(8, 3), torch.zeros(8, dtype=torch.int64)), device="cpu", progress=False
+        )
