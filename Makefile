@@ -44,7 +44,7 @@ notebooks-check: $(INSTALLED)
 
 # Never fails: what needs the sandbox says so itself. CI machines may have to switch user namespaces on as well.
 sandbox:
-	@command -v bwrap >/dev/null && exit 0; \
+	@command -v bwrap >/dev/null && exit 0; how=; \
 	if ! command -v apt-get >/dev/null; then how=1; \
 	elif [ "$$(id -u)" = 0 ]; then as=; \
 	elif sudo -n true 2>/dev/null; then as="sudo -n"; \
@@ -57,7 +57,7 @@ sandbox:
 	echo "(Debian, Ubuntu: sudo apt-get install bubblewrap). Elsewhere (macOS, Windows) students' work cannot be graded." >&2
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV); on Linux the first time takes about 5 GB, most of it PyTorch with CUDA"
+	@echo "Installing into $(VENV); on Linux the first time takes about 7 GB, most of it PyTorch with CUDA"
 	$(BIN)/python -m pip install -c constraints.txt -e '.[instructor,offline,dev]'
 	@touch $@
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import hmac
 import io
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -49,7 +48,6 @@ class Workshop(contextlib.ExitStack):
         super().__enter__()
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
         self.enter_context(contextlib.chdir(folder))
-        self.enter_context(_environment("NBGRADER_EXECUTION", "validate"))
         # The setup cell opens the lab's checks; here there are none yet.
         write_bundle(folder / f"{self.lab.name}{SUFFIX}", self.lab.name, "en", [])
         self.variables: dict[str, Any] = {"__name__": "__main__"}
@@ -69,13 +67,15 @@ class Workshop(contextlib.ExitStack):
             for source in [*(self.lab.solutions[name] for name in exercise.needs), code]:
                 self._run(source, variables)
             if exercise.target not in variables:
-                raise LabError(f"{self.lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}")
+                raise LabError(
+                    f"{self.lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}"
+                )
             self.targets[key] = variables[exercise.target]
         return self.targets[key]
 
     def answers(self, exercise: Exercise, code: str, case_set: CaseSet) -> list[dict[str, Tree]]:
         """What the object that `code` defines answers."""
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _quiet():
             return answer(self.target(exercise, code), case_set.questions())
 
     def draw(self, exercise: Exercise, seed: int, *, hidden: bool) -> CaseSet:
@@ -100,9 +100,13 @@ class Workshop(contextlib.ExitStack):
         )
         if isinstance(exercise.compare, Accuracy):
             return case_set
-        for case, result in zip(cases, self.answers(exercise, lab.solutions[exercise.name], case_set), strict=True):
+        for case, result in zip(
+            cases, self.answers(exercise, lab.solutions[exercise.name], case_set), strict=True
+        ):
             if result["status"] != "ok":
-                raise LabError(f"{lab.name}, {exercise.name}: the reference solution fails on {case.inputs}: {result}")
+                raise LabError(
+                    f"{lab.name}, {exercise.name}: the reference solution fails on {case.inputs}: {result}"
+                )
             case.expected = result["value"]
         for misconception in exercise.misconceptions:
             wrong = self.answers(exercise, misconception.code, case_set)
@@ -113,17 +117,12 @@ class Workshop(contextlib.ExitStack):
 
     @staticmethod
     def _run(source: str, variables: dict[str, Any]) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _quiet():
             exec(compile(source, "<solution>", "exec"), variables)
 
 
 @contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
+def _quiet() -> Iterator[None]:
+    """What a lab prints, and its progress bars, do not belong in the output of a command."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before

@@ -47,7 +47,8 @@ class Graded:
     @property
     def passed(self) -> bool:
         """Whether every check is fully correct."""
-        return not self.problem and all(outcome.status == "correct" for outcome in self.outcomes.values())
+        statuses = {outcome.status for outcome in self.outcomes.values()}
+        return not self.problem and statuses == {"correct"}
 
     @property
     def points(self) -> tuple[float, float]:

@@ -211,6 +211,60 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to make the course; what is there is replaced.")] = Path(
+        "build/course"
+    ),
+    lab: Annotated[str, typer.Option(help="The lab to show.")] = "cnn_mnist",
+) -> None:
+    """Make a course, hand in a class of all sorts, grade it in the sandbox, and compare with the expected marks."""
+    from autograde import demo as show
+    from autograde.feedback import generate as write_feedback
+    from autograde.report import write_report
+    from autograde.run import run as run_all
+
+    with err.status("making a course and releasing the lab"):
+        course, source = show.prepare(folder, default_labs(), lab)
+    with err.status("doing the lab once at home, training included"):
+        home = show.solve_at_home(course, source)
+    pupils = {pupil.name: pupil for pupil in show.class_of(source)}
+    for pupil in pupils.values():
+        show.hand_in(course, source, pupil, home)
+    with _progress(len(pupils), f"grading {lab}") as progress:
+        task = progress.task_ids[0]
+        records = run_all(course, lab, on_record=lambda record: progress.advance(task))
+    well = True
+    table = Table(
+        "student",
+        "what was handed in",
+        "expected",
+        "given",
+        "state",
+        "",
+        title=f"{lab}: a class of {len(records)}",
+    )
+    for record in records:
+        pupil = pupils[record.student]
+        problems = show.unexpected(pupil, record)
+        well = well and not problems
+        expected, given = ("–" if score is None else number(score) for score in (pupil.score, record.score))
+        table.add_row(
+            pupil.name, pupil.about, expected, given, record.state, "; ".join(problems) or "as expected"
+        )
+    out.print(table)
+    write_feedback(course, lab)
+    page = write_report(course, lab)
+    out.print(
+        f"solved notebook  {home / f'{lab}.ipynb'}\ngradebook        {course.root / 'gradebook.db'}\n"
+        f"feedback         {course.root / 'feedback'}\nclass report     {page}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not well:
+        raise typer.Exit(1)
+
+
 def _print_records(records: list) -> None:
     table = Table("student", "state", "score", "notes")
     for record in records:

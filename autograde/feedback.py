@@ -99,9 +99,9 @@ class Feedback:
 class PrepareCells(NbGraderPreprocessor):
     """Makes an autograded notebook ready for its student; it runs while the hidden regions are still there."""
 
-    outcomes = Dict(help="By grade id, the outcomes that were recorded").tag(config=True)
+    outcomes: Any = Dict(help="By grade id, the outcomes that were recorded").tag(config=True)
     language = Unicode("en", help="Language of the page").tag(config=True)
-    notes = List(help="Sentences for the head of the page").tag(config=True)
+    notes: Any = List(help="Sentences for the head of the page").tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any) -> Any:
         """Drop what the template must not see, and give it its words."""

@@ -133,7 +133,7 @@ def render(course: Course, assignment: str, folder: Path, language: str) -> str:
     rows = _rows(course, assignment, records, folder)
     scores = [record.score for record in records if record.score is not None]
     top = max((record.max_score or 0.0 for record in records), default=0.0)
-    states = Counter(record.state for record in records)
+    states: Counter[str] = Counter(record.state for record in records)
     return (
         _environment()
         .get_template("report.html.j2")

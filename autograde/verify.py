@@ -92,7 +92,9 @@ def _tried(exercise: Exercise, kind: str, name: str, outcomes: list[Outcome]) ->
         "reference": lambda o: o.status == "correct",
         "variant": lambda o: o.status == "correct",
         "stub": lambda o: o.status == "not attempted" and o.points == 0,
-        "misconception": lambda o: o.points < o.max_points and o.misconception == name and bool(o.hint.get("zh")),
+        "misconception": lambda o: (
+            o.points < o.max_points and o.misconception == name and bool(o.hint.get("zh"))
+        ),
     }[kind]
     wrong = [outcome for outcome in outcomes if not right(outcome)]
     failure = ""
@@ -107,7 +109,9 @@ def shortcomings(lab: Lab) -> list[str]:
     found = []
     for exercise in lab.exercises.values():
         if len(exercise.misconceptions) < MIN_MISCONCEPTIONS:
-            found.append(f"{exercise.name}: {len(exercise.misconceptions)} misconceptions, at least {MIN_MISCONCEPTIONS}")
+            found.append(
+                f"{exercise.name}: {len(exercise.misconceptions)} misconceptions, at least {MIN_MISCONCEPTIONS}"
+            )
         if len(exercise.variants) < MIN_VARIANTS:
             found.append(f"{exercise.name}: {len(exercise.variants)} variants, at least {MIN_VARIANTS}")
         texts = [exercise.title, *exercise.hints, *(m.hint for m in exercise.misconceptions)]
@@ -117,5 +121,3 @@ def shortcomings(lab: Lab) -> list[str]:
         if len(set(codes)) != len(codes):
             found.append(f"{exercise.name}: two misconceptions have the same code")
     return found
-
-

@@ -86,7 +86,16 @@ def _reachable(trees: Sequence[ast.Module], target: str) -> Iterator[ast.AST]:
             continue
         seen.add(name)
         yield definitions[name]
-        waiting += [child.id for child in ast.walk(definitions[name]) if isinstance(child, ast.Name)]
+        waiting += _free_names(definitions[name])
+
+
+def _free_names(node: ast.AST) -> set[str]:
+    """Names that a definition reads from outside; its parameters and variables are its own."""
+    own: set[str] = set()
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        own = {child.arg for child in ast.walk(node) if isinstance(child, ast.arg)}
+        own |= {c.id for c in ast.walk(node) if isinstance(c, ast.Name) and isinstance(c.ctx, ast.Store)}
+    return {c.id for c in ast.walk(node) if isinstance(c, ast.Name) and isinstance(c.ctx, ast.Load)} - own
 
 
 def _uses(node: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[str, int]]:
