@@ -112,7 +112,9 @@ def solve_at_home(course: Course, lab: Lab) -> Path:
     notebook = filled(path, lab.solutions)
     mode = os.environ.pop("NBGRADER_EXECUTION", None)
     try:
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute(stderr=subprocess.DEVNULL)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute(
+            stderr=subprocess.DEVNULL
+        )
     finally:
         if mode is not None:
             os.environ["NBGRADER_EXECUTION"] = mode

@@ -19,11 +19,15 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograde.course import Limits
+from autograde.errors import AutogradeError
 from coursekit.check.collect import ANSWERS_MIME
+from coursekit.check.tree import DamagedError, loads
 
 CellState = Literal["ran", "error", "timeout", "died", "no time left"]
 
 MAX_REPLAYS = 5
+# A cell of the release that is not graded loads the libraries, which is not on the student's account.
+OUR_SECONDS = 180
 MAX_ANSWER_BYTES = 16 * 2**20
 _LOST = {
     "died": ("KernelDied", "the kernel died in this cell; the rest of the notebook was run again without it"),
@@ -47,15 +51,19 @@ class Executed:
         outputs: of each code cell, by index.
         answers: bytes that each check cell sent back, by index; none where it did not get to it.
         lost: cells that cost a kernel; the notebook was run again without them.
+        flags: what `coursekit` noted in the kernel; a student can silence it, so it proves nothing.
         replays: how often a fresh kernel was needed.
-        seconds: wall time.
+        spent: wall time of the student's cells, over all replays; the notebook's limit is on this.
+        seconds: wall time with everything.
     """
 
     states: dict[int, CellState] = field(default_factory=dict)
     outputs: dict[int, list[NotebookNode]] = field(default_factory=dict)
     answers: dict[int, bytes] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
     replays: int = 0
+    spent: float = 0.0
     seconds: float = 0.0
 
     def lose(self, i: int, state: CellState) -> None:
@@ -81,14 +89,8 @@ def execute(
     executed = Executed()
     for replay in range(MAX_REPLAYS + 1):
         with new_kernel() as (manager, folder):
-            run = _Run(
-                notebook,
-                {i: folder / questions_name(i) for i in checks},
-                manager,
-                limits,
-                executed,
-                start + limits.notebook_seconds,
-            )
+            questions = {i: folder / questions_name(i) for i in checks}
+            run = _Run(notebook, questions, manager, limits, executed)
             lost = asyncio.run(run.all())
         executed.replays = replay
         if lost is None:
@@ -116,9 +118,8 @@ class _Run:
         manager: AsyncKernelManager,
         limits: Limits,
         executed: Executed,
-        deadline: float,
     ):
-        self.notebook, self.checks, self.limits, self.deadline = notebook, checks, limits, deadline
+        self.notebook, self.checks, self.limits = notebook, checks, limits
         self.executed = executed  # a later pass replaces what an earlier one found, cell by cell
         self.skipped = {i for i, state in executed.states.items() if state in ("died", "timeout")}
         # A copy that belongs to the client: it holds what is executed, not what is recorded.
@@ -132,19 +133,52 @@ class _Run:
             for i, cell in enumerate(self.notebook.cells):
                 if cell.cell_type != "code" or i in self.skipped:
                     continue
-                left = self.deadline - time.monotonic()
+                left = self.limits.notebook_seconds - self.executed.spent
                 if left < 1:
                     return None
-                self.client.seconds = min(self.limits.cell_seconds, left)
-                try:
-                    await self._one(i, cell)
-                except DeadKernelError:
-                    self.executed.lose(i, "died")
+                if _is_ours(cell):
+                    await self._prepare(i, cell)
+                elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
                     return i
-                except CellTimeoutError:
-                    self.executed.lose(i, "timeout")
-                    return i
+            await self._flags()
         return None
+
+    async def _prepare(self, i: int, cell: NotebookNode) -> None:
+        """Run a cell of the release that is not graded; it takes its time, and it must end."""
+        self.client.seconds = max(OUR_SECONDS, self.limits.cell_seconds)
+        try:
+            await self._one(i, cell)
+        except (DeadKernelError, CellTimeoutError) as error:
+            raise AutogradeError(f"a cell of the release did not end: {error}") from error
+        if self.executed.states[i] == "timeout":
+            raise AutogradeError(f"a cell of the release did not end within {self.client.seconds:g} seconds")
+
+    async def _ends(self, i: int, cell: NotebookNode, seconds: float) -> bool:
+        """Run a cell that counts against the limits; whether the kernel survived it."""
+        start, self.client.seconds = time.monotonic(), seconds
+        try:
+            await self._one(i, cell)
+        except DeadKernelError:
+            self.executed.lose(i, "died")
+            return False
+        except CellTimeoutError:
+            self.executed.lose(i, "timeout")
+            return False
+        finally:
+            self.executed.spent += time.monotonic() - start
+        return True
+
+    async def _flags(self) -> None:
+        """Ask for what the library noted; a kernel that does not answer has nothing to say."""
+        running = new_code_cell("from coursekit.check.collect import send_flags\nsend_flags()")
+        self.client.seconds = 10
+        try:
+            await self.client.run(running, 0)
+            lines = loads(_without_answers(running.outputs)[1])
+        except (DeadKernelError, CellTimeoutError, DamagedError):
+            return
+        if isinstance(lines, list):
+            self.executed.flags = [str(line)[:300] for line in lines[:20]]
 
     async def _one(self, i: int, cell: NotebookNode) -> None:
         source = cell.source
@@ -160,6 +194,11 @@ class _Run:
         self.executed.outputs[i] = outputs
         failed = any(output.output_type == "error" for output in outputs)
         self.executed.states[i] = "timeout" if self.client.timed_out else "error" if failed else "ran"
+
+
+def _is_ours(cell: NotebookNode) -> bool:
+    nbgrader = cell.metadata.get("nbgrader", {})
+    return bool(nbgrader.get("locked") and not nbgrader.get("grade"))
 
 
 class _Client(NotebookClient):

@@ -1,6 +1,7 @@
 """`autograde report`: one HTML page for the class, which needs no network and no other file."""
 
 import os
+import re
 import statistics
 import tomllib
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograde.course import Course
@@ -158,6 +160,7 @@ def render(course: Course, assignment: str, folder: Path, language: str) -> str:
             unsafe=[row for row in rows if row.record.isolation == "none" and row.record.score is not None],
             who={row.record.student: row.name or row.record.student for row in rows},
             say=lambda text: say(text, language),
+            code=_code,
             number=number,
         )
     )
@@ -278,6 +281,11 @@ def _waiting(gradebook: Gradebook, assignment: str, record: Record) -> list[str]
         for grade in notebook.grades
         if grade.needs_manual_grade
     )
+
+
+def _code(text: str) -> Markup:
+    """A hint with its `names` as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 @cache

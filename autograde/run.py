@@ -203,6 +203,7 @@ def grade_notebook(
             yield open_kernel(there, limits, isolation)
 
     executed = execute(notebook, checks, new_kernel, limits)
+    flags += executed.flags
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)
     return dict(zip(grade_ids, outcomes, strict=True)), executed

@@ -26,6 +26,7 @@ from traitlets import Instance
 import coursekit
 from autograde.course import Limits
 from autograde.errors import IsolationError
+from coursekit.check.collect import FLAGS
 
 ROOM = Path("/sandbox")
 HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"
@@ -191,6 +192,7 @@ class BareKernelManager(AsyncKernelManager):
 
     async def _async_start_kernel(self, **kwargs: Any) -> None:
         env = {**os.environ, "NBGRADER_EXECUTION": "autograde", "OMP_NUM_THREADS": "1"}
+        env[FLAGS] = str(self.there.inputs / "flags.jsonl")
         with self.there.log.open("wb") as log:
             await super()._async_start_kernel(
                 cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs
@@ -233,6 +235,7 @@ def _variables() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        FLAGS: str(HOME / "flags.jsonl"),
     }
     if home := os.environ.get("COURSEKIT_HOME"):
         variables["COURSEKIT_HOME"] = str(Path(home).resolve())

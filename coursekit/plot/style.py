@@ -34,11 +34,16 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
     from matplotlib import pyplot as plt
 
     font = cjk_font()
-    families = [font] if font else []
-    with matplotlib.rc_context({"font.family": [*families, *matplotlib.rcParams["font.family"]]}):
+    families = matplotlib.rcParams["font.family"]
+    # Not rc_context: it would also restore the interactive mode that Jupyter's backend switches on when the first figure
+    # is made, and from then on figures of the student's own would not be shown by their cells.
+    matplotlib.rcParams["font.family"] = [*([font] if font else []), *families]
+    try:
         figure, axes = plt.subplots(
             rows, columns, figsize=(width, height), squeeze=False, layout="constrained"
         )
+    finally:
+        matplotlib.rcParams["font.family"] = families
     plt.close(figure)
     return figure, axes
 

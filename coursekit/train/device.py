@@ -66,7 +66,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def say_device(device: torch.device, dtype: torch.dtype) -> None:
     """Say once a process, in one line on stdout, what trains; silent under grading."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    detail = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    threads = torch.get_num_threads()
+    detail = f", {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else ""
     line = f"Training on {name}{detail}, {str(dtype).removeprefix('torch.')}."
     if line not in _said and not under_grading():
         _said.add(line)

@@ -60,7 +60,8 @@ def fit(
 ) -> History:
     """Train `model` in place and return what happened, epoch by epoch.
 
-    The same arguments, initial weights and seed give the same numbers on the same machine. All random numbers come
+    The same arguments, initial weights and seed give the same numbers on the same machine with as many threads (on a
+    GPU up to the order in which it adds). All random numbers come
     from generators seeded here; those of torch, numpy and Python are afterwards as they were before. Ctrl-C ends
     training early: the model keeps its present weights, and the history (whole epochs) says "interrupted".
 
@@ -123,6 +124,9 @@ def fit(
     own: list[Any] = [EarlyStopping(patience)] if patience is not None else []
     own += [Budget(budget)] if budget is not None else []
     last = [Checkpoint(checkpoint)] if checkpoint is not None else []
+    place = pick_device(device)
+    if place.type == "cuda":
+        torch.cuda.init()  # so that the state of its generator can be kept, too
     with seeded(seed), same_modes(model), usual_layout(model):
         run = prepare(
             model,
@@ -131,7 +135,7 @@ def fit(
             step or Supervised(loss),
             pick_augment(augment),
             [*callbacks, *own, *pick_progress(progress), *last],
-            pick_device(device),
+            place,
             precision,
         )
         for keeper in last if resume else []:
@@ -194,4 +198,6 @@ def positive(name: str, value: Any) -> Any:
 
 
 def _name(thing: Any) -> str:
-    return thing if isinstance(thing, str) else getattr(thing, "__qualname__", None) or type(thing).__name__
+    if thing is None or isinstance(thing, str):
+        return thing or "default"
+    return getattr(thing, "__qualname__", None) or type(thing).__name__

@@ -26,7 +26,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = root / "autograde.toml"
     text = "\n".join(
         f"labs = '{TINY.parent}'" if line.startswith("labs =") else line
-        for line in settings.read_text(encoding="utf-8").replace("cell_seconds = 60", "cell_seconds = 10").splitlines()
+        for line in settings.read_text(encoding="utf-8")
+        .replace("cell_seconds = 60", "cell_seconds = 20")
+        .splitlines()
     )
     settings.write_text(text, encoding="utf-8")
     release(Course(course.root), load_lab(TINY))

@@ -17,12 +17,14 @@ check = open_lab("tiny")
 # %% [markdown] lang="zh" about="scale"
 # 把张量乘上一个因子。
 
+
 # %% exercise="scale"
 def scale(x, factor):
     """Return `factor * x`."""
     ### BEGIN SOLUTION
     return factor * x
     ### END SOLUTION
+
 
 # %% check="scale" points=1 hidden=2
 
@@ -32,12 +34,14 @@ def scale(x, factor):
 # %% [markdown] lang="zh" about="mean_of"
 # 求所有值的平均,不用 `torch.mean`。
 
+
 # %% exercise="mean_of"
 def mean_of(x):
     """Return the mean of all values of `x`."""
     ### BEGIN SOLUTION
     return x.sum() / x.numel()
     ### END SOLUTION
+
 
 # %% check="mean_of" points=1 hidden=1
 
