@@ -10,8 +10,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; 
 # The notebooks that `make lab` opens are copies in MY_LABS; LAB_LANG is "en" or "zh".
 MY_LABS ?= my-labs
 LAB_LANG ?= en
-# Two at a time, whole files each; every worker imports torch (about 0.5 GB).
-PYTEST ?= $(BIN)/pytest -n 2 --dist loadfile
+# Two workers of one thread each: on two cores about half the time of one worker, and of two that fight over the cores.
+PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-fast lint lab notebooks notebooks-check sandbox clean
 .DELETE_ON_ERROR:

@@ -55,28 +55,37 @@ class Workshop(contextlib.ExitStack):
         return self
 
     def target(self, exercise: Exercise, code: str) -> Any:
-        """The object that `code` defines, with the solutions of the exercises it needs beside it; made once.
+        """The object that `code` defines; made once, see `make`."""
+        key = (exercise.name, code)
+        if key not in self.targets:
+            self.targets[key] = self.make(exercise, code)
+        return self.targets[key]
+
+    def make(self, exercise: Exercise, code: str) -> Any:
+        """The object that `code` defines, with the solutions of the exercises it needs beside it.
 
         Raises:
             NotImplementedError: when the code is a stub that stops before it defines anything.
             LabError: when the code does not define the exercise's object.
         """
-        key = (exercise.name, code)
-        if key not in self.targets:
-            variables = dict(self.variables)
-            for source in [*(self.lab.solutions[name] for name in exercise.needs), code]:
-                self._run(source, variables)
-            if exercise.target not in variables:
-                raise LabError(
-                    f"{self.lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}"
-                )
-            self.targets[key] = variables[exercise.target]
-        return self.targets[key]
+        variables = dict(self.variables)
+        for source in [*(self.lab.solutions[name] for name in exercise.needs), code]:
+            self._run(source, variables)
+        if exercise.target not in variables:
+            raise LabError(
+                f"{self.lab.name}, {exercise.name}: the code does not define {exercise.target!r}:\n{code}"
+            )
+        return variables[exercise.target]
 
     def answers(self, exercise: Exercise, code: str, case_set: CaseSet) -> list[dict[str, Tree]]:
         """What the object that `code` defines answers."""
+        return self.ask(self.target(exercise, code), case_set)
+
+    @staticmethod
+    def ask(target: Any, case_set: CaseSet) -> list[dict[str, Tree]]:
+        """What an object answers."""
         with _quiet():
-            return answer(self.target(exercise, code), case_set.questions())
+            return answer(target, case_set.questions())
 
     def draw(self, exercise: Exercise, seed: int, *, hidden: bool) -> CaseSet:
         """The cases of one exercise from a seed, with what is expected and what each misconception gives.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from autograde.calibrate import too_high
 from autograde.cases import Workshop
 from autograde.lab import BEGIN_SOLUTION, END_SOLUTION, Lab
 from coursekit.check.exercise import CaseSet, Exercise
@@ -106,7 +107,7 @@ def _tried(exercise: Exercise, kind: str, name: str, outcomes: list[Outcome]) ->
 
 def shortcomings(lab: Lab) -> list[str]:
     """Exercises with too few misconceptions or variants, or a hint that is not in both languages."""
-    found = []
+    found = too_high(lab)
     for exercise in lab.exercises.values():
         if len(exercise.misconceptions) < MIN_MISCONCEPTIONS:
             found.append(

@@ -13,7 +13,7 @@ from coursekit.models import get_model
 from coursekit.train import evaluate, fit
 
 MODEL, LIMIT = "alexnet_small", 300.0
-RECIPE: dict[str, Any] = {"epochs": 5, "augment": "affine"}
+RECIPE: dict[str, Any] = {"epochs": 8, "augment": "affine"}
 
 
 def run(quick: bool) -> Result:

@@ -1,42 +1,59 @@
 """Calling a student's object on given inputs, in one of a few named ways, and keeping what came of it as plain data."""
 
 import contextlib
+import math
 import random
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
-from coursekit.check.tree import NotPlainError, Tree, dumps, loads
+from coursekit.check.tree import NotPlainError, Text, Tree, dumps, loads
 
 MAX_TRACE_LINES = 12
 MAX_MESSAGE = 600
 
+# Where no line of a student's is.
+_LIBRARIES = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(__file__).parents[1]))
+
 
 class WrongFormError(Exception):
-    """The object is not of the form that the exercise asks for (a number where a function is expected, say)."""
+    """The object is not of the form that the exercise asks for (a number where a function is expected, say).
+
+    Attributes:
+        text: the message in both languages.
+    """
+
+    def __init__(self, expected_en: str, expected_zh: str, got: Any):
+        english, chinese = _describe(got)
+        super().__init__(f"expected {expected_en}, got {english}")
+        self.text: Text = {"en": str(self), "zh": f"应为{expected_zh}，得到的却是{chinese}"}
 
 
 def function(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """`target(*inputs)`: positional, so that parameters may be renamed."""
-    _need_callable(target)
-    result = target(*inputs.values())
-    return result
+    _need_function(target)
+    return target(*inputs.values())
 
 
 def module(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """Build the module class, give every parameter known values, and run it on `X` in evaluation mode."""
     if not (isinstance(target, type) and issubclass(target, nn.Module)):
-        raise WrongFormError(f"expected a class derived from nn.Module, got {_describe(target)}")
+        raise WrongFormError("a class derived from nn.Module", "派生自 nn.Module 的类", target)
     model = target(**inputs["arguments"])
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        model(inputs["X"])  # lazy layers learn their sizes from the first input
     rng = np.random.default_rng(inputs["seed"])
     with torch.no_grad():
         for parameter in model.parameters():
-            fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 1
+            fan_in = max(1, math.prod(parameter.shape[1:]))
             values = rng.standard_normal(tuple(parameter.shape)) / fan_in**0.5
             parameter.copy_(torch.from_numpy(values))
         model.eval()
@@ -47,14 +64,14 @@ def module(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) ->
 def method(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """Build an object of the class and call its methods in order; the result of each."""
     if not isinstance(target, type):
-        raise WrongFormError(f"expected a class, got {_describe(target)}")
+        raise WrongFormError("a class", "一个类", target)
     instance = target(**inputs["arguments"])
     return [getattr(instance, name)(*arguments) for name, arguments in inputs["calls"]]
 
 
 def training_step(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """Call a training function on a small model with known weights; what it returned, and the weights after."""
-    _need_callable(target)
+    _need_function(target)
     model = inputs["model"]
     optimizer = torch.optim.SGD(model.parameters(), lr=inputs["lr"], momentum=inputs["momentum"])
     returned = [
@@ -70,14 +87,15 @@ def training_step(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tr
 def prediction(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """Scores `(N, C)` of a trained model for grey images `X` `(N, H, W)`, uint8."""
     if not isinstance(target, nn.Module):
-        raise WrongFormError(f"expected a trained nn.Module, got {_describe(target)}")
+        raise WrongFormError("a trained nn.Module", "训练好的 nn.Module", target)
     X = (inputs["X"].float().unsqueeze(1) / 255 - options["mean"]) / options["std"]
     device = next((parameter.device for parameter in target.parameters()), torch.device("cpu"))
     training = target.training
     target.eval()
     try:
         with torch.no_grad():
-            return target(X.to(device)).float()
+            scores = target(X.to(device))
+            return scores.float() if isinstance(scores, torch.Tensor) else scores
     finally:
         target.train(training)
 
@@ -90,18 +108,23 @@ ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] 
 def answer(target: Any, questions: Tree) -> list[dict[str, Tree]]:
     """Call `target` on the inputs of a `CaseSet.questions()`; one plain result a case.
 
-    A result's `status` is "ok" with the `value`, "not attempted", "error" with `type`, `message` and the student's own
-    lines of the `trace`, or "form" with a `message` when the value is not plain data or the object is of the wrong form.
-    The random generators and the global settings are as before afterwards.
+    A result's `status` is "ok" with the `value`, "not attempted" (the stub is still there), "error" with `type`,
+    `message` and the student's own lines of the `trace`, or "form" with a `message` in English and in Chinese
+    (`message_zh`) when the value is not plain data or the object is of the wrong form. When the first case is not
+    attempted, the others are not tried. The random generators and torch's modes are as before afterwards.
+
+    Raises:
+        KeyboardInterrupt: when a person stops the check. Whatever else the student's code raises, `SystemExit` too, is
+            a result.
     """
     call = ADAPTORS[questions["adaptor"]]
-    results = []
+    results: list[dict[str, Tree]] = []
     for number, inputs in enumerate(questions["inputs"]):
         fresh = loads(dumps(inputs))  # a student's function may change its arguments
         with _undisturbed(number):
             results.append(_one(call, target, fresh, questions["options"]))
-        if results[-1]["status"] == "not attempted":
-            return results
+        if results[0]["status"] == "not attempted":
+            break
     return results
 
 
@@ -110,57 +133,96 @@ def _one(
 ) -> dict[str, Tree]:
     try:
         value = call(target, inputs, options)
-        return {"status": "ok", "value": loads(dumps(value))}
-    except NotImplementedError:
-        return {"status": "not attempted"}
-    except (NotPlainError, WrongFormError) as error:
-        return {"status": "form", "message": str(error)[:MAX_MESSAGE]}
-    except Exception as error:
+    except WrongFormError as error:
+        return _form(error.text)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # torch raises NotImplementedError too, always with a message; the stub has none.
+        if type(error) is NotImplementedError and not error.args:
+            return {"status": "not attempted"}
         return {
             "status": "error",
-            "type": type(error).__name__,
-            "message": str(error)[:MAX_MESSAGE],
+            "type": _plain(type(error).__name__),
+            "message": _message(error),
             "trace": own_lines(error),
         }
+    try:
+        return {"status": "ok", "value": loads(dumps(value))}
+    except NotPlainError as error:
+        return _form(error.text)
+    except Exception as error:  # an object that answers strangely when it is looked at
+        reason = f"{type(error).__name__}: {_message(error)}"
+        kind = type(value).__name__
+        return _form(
+            {
+                "en": f"the {kind} that came back cannot be read ({reason})",
+                "zh": f"返回的 {kind} 无法读取（{reason}）",
+            }
+        )
+
+
+def _form(text: Text) -> dict[str, Tree]:
+    english, chinese = (_plain(text[language])[:MAX_MESSAGE] for language in ("en", "zh"))
+    return {"status": "form", "message": english, "message_zh": chinese}
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _plain(str(error))[:MAX_MESSAGE]
+    except Exception as second:  # the student's own exception class may fail at this too
+        return f"(its message raised {type(second).__name__})"
+
+
+def _plain(text: str) -> str:
+    """Without lone surrogates: a notebook is UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def own_lines(error: BaseException) -> list[str]:
-    """The lines of the traceback that the student wrote: those of notebook cells, not of libraries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename.startswith("<") or "ipykernel_" in frame.filename]
+    """The lines of the traceback that the student wrote, in cells or files; not those of libraries."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen", "<__array", *_LIBRARIES))
+        and not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
+    ]
     lines = [f"line {frame.lineno} in {frame.name}: {frame.line or ''}".rstrip(": ") for frame in own]
-    return lines[-MAX_TRACE_LINES:]
+    return [_plain(line) for line in lines[-MAX_TRACE_LINES:]]
 
 
 @contextlib.contextmanager
 def _undisturbed(seed: int) -> Iterator[None]:
-    """The same random numbers for every call, the caller's generators restored, and nothing on stderr.
+    """The same random numbers for every call, the caller's generators and modes restored, and nothing on stderr.
 
     nbgrader gives 0 for a graded cell with any output on stderr, so a student's warning goes to stdout.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    grad = torch.is_grad_enabled()
-    with torch.random.fork_rng(devices=[]), contextlib.redirect_stderr(sys.stdout):
-        torch.manual_seed(seed)
+    numpy_state, python_state, dtype = np.random.get_state(), random.getstate(), torch.get_default_dtype()
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        contextlib.redirect_stderr(sys.stdout),
+    ):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU's too, for good
         np.random.seed(seed)
         random.seed(seed)
         try:
-            torch.set_grad_enabled(True)
             yield
         finally:
-            torch.set_grad_enabled(grad)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+            torch.set_default_dtype(dtype)
 
 
-def _need_callable(target: Any) -> None:
-    if not callable(target):
-        raise WrongFormError(f"expected a function, got {_describe(target)}")
+def _need_function(target: Any) -> None:
+    if not callable(target) or isinstance(target, type):
+        raise WrongFormError("a function", "一个函数", target)
 
 
-def _describe(value: Any) -> str:
-    return (
-        f"the class {value.__name__}"
-        if isinstance(value, type)
-        else f"a value of type {type(value).__name__}"
-    )
+def _describe(value: Any) -> tuple[str, str]:
+    if value is None:
+        return "None", " None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}", f"类 {value.__name__}"
+    return f"a value of type {type(value).__name__}", f" {type(value).__name__} 类型的值"

@@ -1,17 +1,28 @@
 """Comparing what came out with what was expected: kind first, then shape, then values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from coursekit.check.tree import Text, Tree
 
 Difference = Text  # a bilingual sentence
 
+# In half precision a sum of some terms is right to about this share of its largest values
+# (the relative tolerances of `torch.testing.assert_close`).
+_HALF = {torch.float16: 1e-3, torch.bfloat16: 1.6e-2}
+_SHOWN = 8  # a list of so many numbers is shown whole
+_MAX_TEXT = 80
+
 
 def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str = "") -> Difference | None:
     """How `got` differs from `expected`, as a sentence; None when they agree.
+
+    Numbers, lists of them and tensors are compared by value: 5 equals 5.0, and [1, 2] equals torch.tensor([1., 2.]). The
+    tolerance is that of `compare`; where the expected values are float16 or bfloat16 it is at least their rounding. The
+    precision that the student chose widens nothing.
 
     Args:
         got, expected: plain data, as `coursekit.check.tree.loads` gives it.
@@ -20,94 +31,126 @@ def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
     """
     if isinstance(expected, dict):
         return _items(got, expected, compare, where)
-    if isinstance(expected, (list, tuple)) and not _is_numeric(got):
+    wanted = _numbers(expected)
+    if wanted is not None:
+        values = _numbers(got)
+        if values is None or (values.dim() and isinstance(expected, (int, float))):
+            return _kind(got, expected, where)
+        return _values(values, wanted, got, expected, compare, where)
+    if isinstance(got, Tensor) and got.dtype == torch.bool:
+        got = got.tolist()  # torch's True is as good as Python's
+    if isinstance(expected, (list, tuple)):
         if not isinstance(got, (list, tuple)):
             return _kind(got, expected, where)
         if len(got) != len(expected):
-            return _say(
-                where, f"{len(expected)} values", f"{len(expected)} 个值", str(len(got)), str(len(got))
-            )
+            return _say(where, (f"{len(expected)} values", f"{len(expected)} 个值"), str(len(got)))
         parts = (
             difference(g, e, compare, f"{where}[{i}]")
             for i, (g, e) in enumerate(zip(got, expected, strict=True))
         )
         return next((part for part in parts if part), None)
-    if _is_numeric(expected):
-        return _numbers(got, expected, compare, where) if _is_numeric(got) else _kind(got, expected, where)
     if type(got) is not type(expected):
         return _kind(got, expected, where)
-    return None if got == expected else _say(where, repr(expected), repr(expected), repr(got), repr(got))
+    return None if got == expected else _say(where, _cut(repr(expected)), _cut(repr(got)))
 
 
 def _items(got: Tree, expected: dict[str, Tree], compare: Mapping[str, Any], where: str) -> Difference | None:
     if not isinstance(got, dict):
         return _kind(got, expected, where)
     if set(got) != set(expected):
-        return _say(
-            where,
-            f"the keys {sorted(expected)}",
-            f"键 {sorted(expected)}",
-            str(sorted(got)),
-            str(sorted(got)),
-        )
+        keys = sorted(expected)
+        return _say(where, (f"the keys {keys}", f"键 {keys}"), _cut(str(sorted(got))))
     parts = (difference(got[key], expected[key], compare, f"{where}.{key}".lstrip(".")) for key in expected)
     return next((part for part in parts if part), None)
 
 
-def _numbers(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str) -> Difference | None:
-    a, b = _as_tensor(got), _as_tensor(expected)
+def _values(
+    a: Tensor, b: Tensor, got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
+) -> Difference | None:
+    """How the numbers `a` of `got` differ from the numbers `b` of `expected`."""
     if a.shape != b.shape:
-        return _say(
-            where,
-            f"shape {tuple(b.shape)}",
-            f"形状 {tuple(b.shape)}",
-            str(tuple(a.shape)),
-            str(tuple(a.shape)),
-        )
-    if not torch.isfinite(a).all() and torch.isfinite(b).all():
+        if isinstance(got, (int, float)):
+            return _kind(got, expected, where)
+        return _say(where, (f"shape {tuple(b.shape)}", f"形状 {tuple(b.shape)}"), str(tuple(a.shape)))
+    if torch.isfinite(b).all() and not torch.isfinite(a).all():
         count = int((~torch.isfinite(a)).sum())
-        return _say(where, "finite numbers", "有限的数", f"{count} NaN or infinite", f"{count} 个 NaN 或无穷")
-    rtol, atol = (compare["rtol"], compare["atol"]) if compare["kind"] == "close" else (0.0, 0.0)
+        bad = (f"{count} NaN or infinite", f"{count} 个 NaN 或无穷")
+        return _say(where, ("finite numbers", "有限的数"), bad)
+    a, b = a.to(torch.float64), b.to(torch.float64)
+    rtol, atol = _tolerance(b, expected, compare)
     apart = ~torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
     if not apart.any():
         return None
-    if a.dim() == 0:
-        return _say(where, _short(b), _short(b), _short(a), _short(a))
+    if isinstance(expected, (list, tuple)) and b.dim() == 1 and len(b) <= _SHOWN:
+        return _say(where, *(str([_short(v) for v in t.tolist()]).replace("'", "") for t in (b, a)))
     index = tuple(int(i) for i in apart.nonzero()[0])
+    right, wrong = _apart(b[index].item(), a[index].item())
+    if a.dim() == 0:
+        return _say(where, right, wrong)
     many = f"{int(apart.sum())}/{apart.numel()}"
-    return _say(
+    found = _say(
         where,
-        f"{_short(b[index])} at position {index}",
-        f"位置 {index} 处为 {_short(b[index])}",
-        f"{_short(a[index])} ({many} values differ)",
-        f"{_short(a[index])}(共 {many} 个值不同)",
+        (f"{right} at position {index}", f"位置 {index} 处为 {right}"),
+        (f"{wrong} ({many} values differ)", f"{wrong}（共 {many} 个值不同）"),
     )
+    return _with_precision(found, got, expected)
 
 
-def _kind(got: Tree, expected: Tree, where: str) -> Difference:
-    if got is None:
-        return {
-            "en": f"{_place(where, 'en')}expected {_name(expected, 'en')}, got None. Did you forget `return`?",
-            "zh": f"{_place(where, 'zh')}应为{_name(expected, 'zh')},得到的却是 None。是不是忘了写 `return`?",
-        }
-    return _say(where, _name(expected, "en"), _name(expected, "zh"), _name(got, "en"), _name(got, "zh"))
+def _tolerance(b: Tensor, expected: Tree, compare: Mapping[str, Any]) -> tuple[float, float]:
+    if compare["kind"] != "close":
+        return 0.0, 0.0
+    half = _HALF.get(expected.dtype, 0.0) if isinstance(expected, Tensor) else 0.0
+    finite = b[torch.isfinite(b)]
+    largest = finite.abs().max().item() if finite.numel() else 0.0
+    return max(compare["rtol"], half), max(compare["atol"], half * largest)
 
 
-def _say(where: str, expected_en: str, expected_zh: str, got_en: str, got_zh: str) -> Difference:
+def _with_precision(found: Difference, got: Tree, expected: Tree) -> Difference:
+    """Where the student's values are in half precision and the right ones are not, say so."""
+    if not (isinstance(got, Tensor) and got.dtype in _HALF):
+        return found
+    if isinstance(expected, Tensor) and expected.dtype == got.dtype:
+        return found
+    name = str(got.dtype).removeprefix("torch.")
     return {
-        "en": f"{_place(where, 'en')}expected {expected_en}, got {got_en}.",
-        "zh": f"{_place(where, 'zh')}应为 {expected_zh},得到的是 {got_zh}。",
+        "en": f"{found['en']} Your values are rounded to {name}; compute them in float32.",
+        "zh": f"{found['zh']}你的结果被舍入成了 {name}；请用 float32 计算。",
     }
 
 
+def _kind(got: Tree, expected: Tree, where: str) -> Difference:
+    english, chinese = _name(expected)
+    if got is None:
+        return {
+            "en": f"{_place(where, 'en')}expected {english}, got None. Did you forget `return`?",
+            "zh": f"{_place(where, 'zh')}应为{chinese}，得到的却是 None。是不是忘了写 `return`？",
+        }
+    return _say(where, (english, chinese), _name(got))
+
+
+def _say(where: str, expected: str | tuple[str, str], got: str | tuple[str, str]) -> Difference:
+    """The sentence; what is not the same in both languages is a pair (English, Chinese)."""
+    wanted = (expected, expected) if isinstance(expected, str) else expected
+    found = (got, got) if isinstance(got, str) else got
+    return {
+        "en": f"{_place(where, 'en')}expected {wanted[0]}, got {found[0]}.",
+        "zh": f"{_place(where, 'zh')}应为{_spaced(wanted[1])}，得到的是{_spaced(found[1])}。",
+    }
+
+
+def _spaced(text: str) -> str:
+    """A space between Chinese and Latin text, none between Chinese characters."""
+    return f" {text}" if text[:1].isascii() else text
+
+
 def _place(where: str, language: str) -> str:
-    return "" if not where else (f"{where}: " if language == "en" else f"{where}:")
+    return "" if not where else (f"{where}: " if language == "en" else f"{where}：")
 
 
-def _name(value: Tree, language: str) -> str:
-    if isinstance(value, torch.Tensor):
+def _name(value: Tree) -> tuple[str, str]:
+    if isinstance(value, Tensor):
         shape = tuple(value.shape)
-        return f"a tensor of shape {shape}" if language == "en" else f"形状为 {shape} 的张量"
+        return f"a tensor of shape {shape}", f"形状为 {shape} 的张量"
     names = {
         bool: ("True or False", "True 或 False"),
         int: ("a number", "一个数"),
@@ -116,29 +159,53 @@ def _name(value: Tree, language: str) -> str:
         list: ("a list", "列表"),
         tuple: ("a tuple", "元组"),
         dict: ("a dictionary", "字典"),
+        type(None): ("None", "None"),
     }
-    english, chinese = names.get(type(value), (type(value).__name__,) * 2)
-    return english if language == "en" else chinese
+    return names.get(type(value), (type(value).__name__,) * 2)
 
 
-def _is_numeric(value: Tree) -> bool:
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(_is_numeric(item) for item in value) and _is_regular(value)
-    return isinstance(value, (int, float, torch.Tensor)) and not isinstance(value, bool)
+def _numbers(value: Tree) -> Tensor | None:
+    """A number, a tensor or a regular list of them as a tensor; None for anything else."""
+    if isinstance(value, Tensor):
+        return value
+    if _is_number(value):
+        return torch.tensor(_real(value), dtype=torch.float64)
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    if all(map(_is_number, value)):
+        return torch.tensor([_real(item) for item in value], dtype=torch.float64)
+    parts: list[Tensor] = []
+    for item in value:
+        part = _numbers(item)
+        if part is None or (parts and part.shape != parts[0].shape):
+            return None
+        parts.append(part.to(torch.float64))
+    return torch.stack(parts)
 
 
-def _is_regular(values: list[Tree] | tuple[Tree, ...]) -> bool:
-    return len({tuple(_as_tensor(value).shape) for value in values}) == 1
+def _is_number(value: Tree) -> bool:
+    return type(value) is int or type(value) is float
 
 
-def _as_tensor(value: Tree) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value.to(torch.float64)
-    if isinstance(value, (list, tuple)):
-        return torch.stack([_as_tensor(item) for item in value])
+def _real(value: float) -> float:
     # An integer beyond float64 becomes infinite, which no expected value is.
-    return torch.tensor(float(value) if abs(value) < 1e300 else float("inf"), dtype=torch.float64)
+    return float(value) if isinstance(value, float) or abs(value) < 1e300 else float("inf")
 
 
-def _short(value: torch.Tensor) -> str:
-    return f"{value.item():.6g}"
+def _short(value: float, digits: int = 6) -> int | str:
+    """Whole numbers whole, so that 61100840 and 61100841 look different; others with some digits."""
+    return int(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
+def _apart(*values: float) -> Sequence[str]:
+    """Both numbers with as many digits as it takes to see that they differ."""
+    shown: list[str] = []
+    for digits in (6, 9, 17):
+        shown = [str(_short(value, digits)) for value in values]
+        if len(set(shown)) > 1:
+            break
+    return shown
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + " …"

@@ -15,13 +15,22 @@ BY_HAND = (
     "coursekit.train",
     "torch.nn.functional.conv2d",
     "torch.conv2d",
+    "torch.convolution",
     "torch.nn.Conv2d",
+    # Other doors to the same.
+    "torch.nn.modules.conv",
+    "torch.nn.modules.Conv2d",
+    "torch.ops",
+    "torch._C",
 )
 
 
 @dataclass(frozen=True)
 class Close:
-    """Equal within rounding, as `torch.allclose`: |got - expected| <= atol + rtol * |expected|."""
+    """Equal within rounding, as `torch.allclose`: |got - expected| <= atol + rtol * |expected|.
+
+    Where the expected values are float16 or bfloat16 their rounding is allowed for (`coursekit.check.compare`).
+    """
 
     rtol: float = 1e-4
     atol: float = 1e-5
@@ -46,6 +55,10 @@ class Accuracy:
     floor: float
     threshold: float
     kind: str = "accuracy"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor < self.threshold <= 1:
+            raise ValueError(f"expected 0 <= floor < threshold <= 1, got {self.floor} and {self.threshold}")
 
 
 Compare = Close | Equal | Accuracy
@@ -85,7 +98,9 @@ class Exercise:
         name: identifier, unique in the lab.
         title: in both languages.
         draw: how to draw the inputs of one case, by group; a group is the unit of partial credit. A single function
-            is one group. Inputs are plain data (`coursekit.check.tree`); arrays reach the student as tensors.
+            is one group, named "". Inputs are plain data (`coursekit.check.tree`); arrays reach the student as tensors.
+        groups: titles of the groups for messages, where a group's name will not do: `{"one step": {"zh": "走一步"}}`; a
+            language that is not given shows the name.
         adaptor: how to call the student's object, a name in `coursekit.check.call.ADAPTORS`.
         options: settings of the adaptor.
         compare: how outputs are compared.
@@ -119,6 +134,16 @@ class Exercise:
     difficulty: int = 1
     minutes: int = 10
     object: str | None = None
+    groups: Mapping[str, Text] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        draws = [draw for draw in (self.draw, self.draw_hidden) if draw is not None]
+        names = {name for draw in draws for name in (draw if isinstance(draw, Mapping) else ("",))}
+        for what, used in (("examples", self.examples), ("titles", self.groups)):
+            if unknown := sorted(set(used) - names):
+                raise ValueError(
+                    f"exercise {self.name}: {what} of unknown groups {unknown}; groups: {sorted(names)}"
+                )
 
     @property
     def target(self) -> str:
@@ -129,11 +154,6 @@ class Exercise:
         """Draw inputs: for the public check the fixed examples first, then `cases` of each group."""
         draws = self.draw_hidden if hidden and self.draw_hidden is not None else self.draw
         groups = draws if isinstance(draws, Mapping) else {"": draws}
-        unknown = set(self.examples) - set(groups)
-        if unknown:
-            raise ValueError(
-                f"exercise {self.name}: examples of unknown groups {sorted(unknown)}; groups: {list(groups)}"
-            )
         cases = []
         for group, draw in groups.items():
             drawn = [draw(rng) for _ in range(self.cases)]
@@ -170,6 +190,7 @@ class CaseSet:
     hints: dict[str, Text]  # of each misconception
     symptoms: dict[str, str]  # misconception -> symptom
     cases: list[Case]
+    groups: dict[str, Text] = field(default_factory=dict)  # titles, where the name of a group will not do
 
     def to_tree(self) -> Tree:
         """As plain data for `dumps`."""

@@ -1,7 +1,6 @@
 """`check = open_lab("cnn_mnist")`: a lab's bundle of public cases, and the instant check that reads it."""
 
 import base64
-import binascii
 import inspect
 import zlib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from coursekit.check.call import answer
 from coursekit.check.exercise import CaseSet
 from coursekit.check.rules import violations
 from coursekit.check.show import CheckFailedError, Points, _ipython, display, language
-from coursekit.check.tree import DamagedError, Tree, dumps, loads
+from coursekit.check.tree import DamagedError, dumps, loads
 from coursekit.check.verdict import Outcome, judge
 
 SUFFIX = ".bundle.safetensors"
@@ -47,16 +46,15 @@ class Lab:
         outcome = self.outcome(case_set, target)
         lang = language(self.lang)
         display(outcome, lang)
-        if outcome.status in ("correct", "partial") and outcome.points:
+        if outcome.status == "correct" or outcome.points:
             return Points(outcome, lang)
         raise CheckFailedError(outcome, lang)
 
     def outcome(self, case_set: CaseSet, target: Any) -> Outcome:
         """Call `target` on the cases and judge what came of it."""
         cells = _cells(target)
-        return judge(
-            case_set, answer(target, case_set.questions()), violations(cells, case_set.target, case_set.rules)
-        )
+        broken = violations(cells, case_set.target, case_set.rules)
+        return judge(case_set, answer(target, case_set.questions()), broken)
 
     def _find(self, exercise: str) -> CaseSet:
         if exercise not in self.case_sets:
@@ -79,8 +77,9 @@ def open_lab(name: str, folder: str | Path | None = None) -> Lab:
     for place in [Path(folder) if folder else Path.cwd(), *_installed(name)]:
         if (place / filename).is_file():
             return read_bundle(place / filename)
+    where = f"in {folder}" if folder else f"beside the notebook ({Path.cwd()})"
     raise BundleError(
-        f"no checks of the lab {name!r}: {filename} is neither beside the notebook ({Path.cwd()}) nor in the installed "
+        f"no checks of the lab {name!r}: {filename} is neither {where} nor in the installed "
         f"coursekit. Copy it beside the notebook from where you got the notebook, or run `coursekit labs get {name}`."
     )
 
@@ -91,9 +90,10 @@ def read_bundle(path: Path) -> Lab:
         tree = loads(path.read_bytes())
         case_sets = [CaseSet.from_tree(item) for item in tree["exercises"]]
         return Lab(tree["lab"], tree["language"], {case_set.exercise: case_set for case_set in case_sets})
-    except (DamagedError, KeyError, TypeError) as error:
+    except (DamagedError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
-            f"{path.name} is damaged ({error}). Copy it again from where you got the notebook."
+            f"{path.name} is damaged ({error}), or made for another version of coursekit. "
+            "Copy it again from where you got the notebook, and update coursekit."
         ) from error
 
 
@@ -116,7 +116,7 @@ def decode(text: str) -> CaseSet:
     """
     try:
         return CaseSet.from_tree(loads(zlib.decompress(base64.b64decode(text, validate=True))))
-    except (binascii.Error, zlib.error, TypeError, KeyError) as error:
+    except (ValueError, zlib.error, TypeError, KeyError) as error:  # binascii.Error is a ValueError
         raise DamagedError(f"not an encoded set of cases: {error}") from error
 
 
@@ -134,11 +134,11 @@ def _installed(name: str) -> list[Path]:
     return [folder / language("en") / name] if folder else []
 
 
-def _cells(target: Any) -> Sequence[Tree]:
+def _cells(target: Any) -> Sequence[str]:
     """Sources of what has been executed: the notebook's cells, or outside Jupyter the target's own source."""
     shell = _ipython()
     if shell is not None:
-        return [cell for cell in shell.user_ns.get("In", []) if isinstance(cell, str)]
+        return list(shell.history_manager.input_hist_raw)  # `In` has magics as calls already
     try:
         return [inspect.cleandoc(inspect.getsource(target))]
     except (OSError, TypeError):  # defined in a terminal, or a value without source: no rule can be applied

@@ -19,13 +19,14 @@ _LOOK = {
     "error": ("!", "#CC3311", {"en": "your code raised an error", "zh": "代码出错"}),
 }
 _POINTS = {"en": "points", "zh": "分"}
-_HINT = {"en": "Hint", "zh": "提示"}
+_HINT = {"en": "Hint: ", "zh": "提示："}
+_HEAD = {"en": "{sign} {exercise}: {word} ({points})", "zh": "{sign} {exercise}：{word}（{points}）"}
 
 
 def language(bundle_language: str = "en") -> str:
     """`COURSEKIT_LANG` if it is set to a known language, else the bundle's."""
-    chosen = os.environ.get("COURSEKIT_LANG", bundle_language).lower()[:2]
-    return chosen if chosen in LANGUAGES else "en"
+    wishes = (os.environ.get("COURSEKIT_LANG", "").lower()[:2], bundle_language)
+    return next((wish for wish in wishes if wish in LANGUAGES), "en")
 
 
 def say(text: Text, lang: str) -> str:
@@ -42,10 +43,11 @@ def as_text(outcome: Outcome, lang: str) -> str:
     """Some lines of plain text."""
     sign, _, word = _LOOK[outcome.status]
     points = f"{number(outcome.points)} / {number(outcome.max_points)} {_POINTS[lang]}"
-    lines = [f"{sign} {outcome.exercise}: {word[lang]} ({points})"]
+    head = _HEAD[lang].format(sign=sign, exercise=outcome.exercise, word=word[lang], points=points)
+    lines = [head]
     lines += textwrap.wrap(say(outcome.message, lang), 100) if outcome.message else []
     lines += [f"    {line}" for line in outcome.trace]
-    lines += textwrap.wrap(f"{_HINT[lang]}: {say(outcome.hint, lang)}", 100) if outcome.hint else []
+    lines += textwrap.wrap(f"{_HINT[lang]}{say(outcome.hint, lang)}", 100) if outcome.hint else []
     return "\n".join(lines)
 
 
@@ -63,7 +65,7 @@ def as_html(outcome: Outcome, lang: str) -> str:
     if outcome.trace:
         parts.append(f"<pre style='margin:4px 0'>{html.escape(chr(10).join(outcome.trace))}</pre>")
     if outcome.hint:
-        parts.append(f"<div><b>{_HINT[lang]}:</b> {html.escape(say(outcome.hint, lang))}</div>")
+        parts.append(f"<div><b>{_HINT[lang]}</b>{html.escape(say(outcome.hint, lang))}</div>")
     style = f"border-left:5px solid {colour};padding:6px 10px;margin:4px 0;background:rgba(127,127,127,.08);max-width:60em"
     return f'<div class="coursekit-check" style="{style}">{"".join(parts)}</div>'
 

@@ -12,6 +12,10 @@ from coursekit.check.symptoms import SYMPTOMS
 from coursekit.check.tree import Text, Tree
 
 Status = Literal["correct", "partial", "incorrect", "not attempted", "error"]
+Result = Mapping[str, Tree]
+
+_KNOWN = ("ok", "not attempted", "error", "form")
+_MAX_MESSAGE = 600
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,12 @@ class Outcome:
         return asdict(self)
 
 
-def judge(
-    case_set: CaseSet, results: Sequence[Mapping[str, Tree]], violations: Sequence[Text] = ()
-) -> Outcome:
+def judge(case_set: CaseSet, results: Sequence[Result], violations: Sequence[Text] = ()) -> Outcome:
     """Decide the outcome of one check from plain results; nothing of the student's is called.
+
+    Results may come from anybody: whatever is not of the form that `answer` gives counts as a failed case. Of several
+    failures an exception is told first, then a value of the wrong form, then a wrong value: what stops the code hides
+    the rest.
 
     Args:
         case_set: the cases with their expected outputs.
@@ -57,7 +63,8 @@ def judge(
         points = round(case_set.points * share, 4)
         return Outcome(case_set.exercise, case_set.title, status, points, case_set.points, **more)
 
-    if any(result.get("status") == "not attempted" for result in results):
+    statuses = [_status(result) for result in results]
+    if statuses and all(status == "not attempted" for status in statuses):
         return outcome("not attempted", message=_NOT_ATTEMPTED)
     if len(results) != len(case_set.cases):
         return outcome("error", message=_INCOMPLETE)
@@ -76,13 +83,11 @@ def judge(
     broken = {case_set.cases[i].group for i in failed}
     share = (len(groups) - len(broken)) / len(groups)
     name = _misconception(case_set, results, failed)
-    first = next((i for i in failed if results[i].get("status") == "error"), failed[0])
+    first = min(failed, key=lambda i: _FIRST.index(statuses[i]))
     message = verdicts[first] or {}
     if case_set.cases[first].group:
-        message = _in_group(message, case_set.cases[first].group)
-    status: Status = (
-        "partial" if share else "error" if results[first].get("status") == "error" else "incorrect"
-    )
+        message = _in_group(message, case_set, case_set.cases[first].group)
+    status: Status = "partial" if share else "error" if statuses[first] == "error" else "incorrect"
     return outcome(
         status,
         share,
@@ -93,28 +98,43 @@ def judge(
     )
 
 
-def _differs(result: Mapping[str, Tree], case: Case, case_set: CaseSet) -> Text | None:
-    if result.get("status") != "ok":
+def _status(result: Result) -> str:
+    """One of the known statuses; "form" for a result that is none."""
+    status = result.get("status") if isinstance(result, Mapping) else None
+    return status if isinstance(status, str) and status in _KNOWN else "form"
+
+
+def _differs(result: Result, case: Case, case_set: CaseSet) -> Text | None:
+    if _status(result) != "ok":
         return _failure(result)
     return difference(result.get("value"), case.expected, case_set.compare)
 
 
-def _failure(result: Mapping[str, Tree]) -> Text:
-    message = str(result.get("message", ""))
-    if result.get("status") == "form":
-        return {"en": f"{message}.", "zh": f"对象的形式不对:{message}。"}
-    kind = str(result.get("type", "an error"))
-    return {"en": f"your code raised {kind}: {message}", "zh": f"你的代码抛出了 {kind}:{message}"}
+def _failure(result: Result) -> Text:
+    status, message = _status(result), _said(result, "message")
+    if status == "not attempted":
+        return _STILL_A_STUB
+    if status == "form":
+        message = message or "the result cannot be read"
+        return {"en": f"{message}.", "zh": f"{_said(result, 'message_zh') or message}。"}
+    kind = _said(result, "type") or "Exception"
+    return {
+        "en": f"your code raised {kind}{f': {message}' if message else ''}",
+        "zh": f"你的代码抛出了 {kind}{f'：{message}' if message else ''}",
+    }
 
 
-def _misconception(
-    case_set: CaseSet, results: Sequence[Mapping[str, Tree]], failed: Sequence[int]
-) -> str | None:
+def _said(result: Result, key: str) -> str:
+    text = result.get(key) if isinstance(result, Mapping) else None
+    return text[:_MAX_MESSAGE] if isinstance(text, str) else ""
+
+
+def _misconception(case_set: CaseSet, results: Sequence[Result], failed: Sequence[int]) -> str | None:
     """The misconception that gives the student's outputs in every failed case; of several, the one that fits most cases."""
 
     def fits(name: str, i: int) -> bool:
         wrong, result = case_set.cases[i].wrong.get(name), results[i]
-        if wrong is None or wrong.get("status") != result.get("status"):
+        if wrong is None or wrong.get("status") != _status(result):
             return False
         if wrong["status"] == "error":
             return wrong["type"] == result.get("type")
@@ -128,20 +148,27 @@ def _misconception(
     return max(names, key=lambda name: sum(fits(name, i) for i in everything), default=None)
 
 
-def _judge_accuracy(case_set: CaseSet, results: Sequence[Mapping[str, Tree]], outcome: Any) -> Outcome:
+def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) -> Outcome:
     """Credit for the share of right classes over all cases, rising from the floor to the threshold."""
-    bad = next((result for result in results if result.get("status") != "ok"), None)
-    if bad is not None:
-        return outcome("error", message=_failure(bad), trace=_trace(bad))
+    bad = [result for result in results if _status(result) != "ok"]
+    if bad:
+        first = min(bad, key=lambda result: _FIRST.index(_status(result)))
+        status = "error" if _status(first) == "error" else "incorrect"
+        return outcome(status, message=_failure(first), trace=_trace(first))
     labels = torch.cat([case.expected for case in case_set.cases])
-    scores = [result["value"] for result in results]
+    scores: list[Tree] = [result.get("value") for result in results]
     wrong_form = next(
-        (text for s, case in zip(scores, case_set.cases, strict=True) if (text := _not_scores(s, case))), None
+        (
+            text
+            for s, case in zip(scores, case_set.cases, strict=True)
+            if (text := _not_scores(s, case, scores[0]))
+        ),
+        None,
     )
     if wrong_form:
         return outcome("incorrect", message=wrong_form)
     logits = torch.cat([score.float() for score in scores])
-    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
     floor, threshold = case_set.compare["floor"], case_set.compare["threshold"]
     finite = bool(torch.isfinite(logits).all())
     share = min(1.0, max(0.0, (accuracy - floor) / (threshold - floor))) if finite else 0.0
@@ -150,48 +177,65 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Mapping[str, Tree]], ou
     name = next(
         (name for name, symptom in case_set.symptoms.items() if SYMPTOMS[symptom](logits, labels)), None
     )
-    message = {
-        "en": f"accuracy {accuracy:.1%} on images you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
-        "zh": f"在未见过的图像上准确率为 {accuracy:.1%};达到 {threshold:.1%} 得满分,不超过 {floor:.1%} 不得分。",
-    }
+    message = (
+        _NOT_FINITE
+        if not finite
+        else {
+            "en": f"accuracy {accuracy:.1%} on images you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
+            "zh": f"在未见过的图像上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
+        }
+    )
     hint = case_set.hints.get(name, {}) if name else {}
     return outcome("partial" if share else "incorrect", share, message=message, hint=hint, misconception=name)
 
 
-def _not_scores(scores: Tree, case: Case) -> Text | None:
+def _not_scores(scores: Tree, case: Case, first: Tree) -> Text | None:
     count = len(case.expected)
     if (
         isinstance(scores, torch.Tensor)
         and scores.dim() == 2
         and len(scores) == count
         and scores.shape[1] > 1
+        and scores.shape[1:] == first.shape[1:]
     ):
         return None
     got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     return {
         "en": f"expected scores of shape ({count}, number of classes), got {got}.",
-        "zh": f"应为形状 ({count}, 类别数) 的得分,得到的是 {got}。",
+        "zh": f"应为形状 ({count}, 类别数) 的得分，得到的是 {got}。",
     }
 
 
-def _trace(result: Mapping[str, Tree]) -> list[str]:
-    trace = result.get("trace", [])
-    return [str(line)[:300] for line in trace[:12]] if isinstance(trace, list) else []
+def _trace(result: Result) -> list[str]:
+    trace = result.get("trace") if isinstance(result, Mapping) else None
+    return [line[:300] for line in trace[:12] if isinstance(line, str)] if isinstance(trace, list) else []
 
 
-def _in_group(message: Text, group: str) -> Text:
-    return {"en": f"[{group}] {message.get('en', '')}", "zh": f"[{group}] {message.get('zh', '')}"}
+def _in_group(message: Text, case_set: CaseSet, group: str) -> Text:
+    title = case_set.groups.get(group, {})
+    return {language: f"[{title.get(language) or group}] {message[language]}" for language in ("en", "zh")}
 
 
 def _join(texts: Sequence[Text]) -> Text:
     return {language: " ".join(text[language] for text in texts) for language in ("en", "zh")}
 
 
+# Which failure a student needs to hear of first.
+_FIRST = ("error", "form", "ok", "not attempted")
+
+_NOT_FINITE: Text = {
+    "en": "expected finite numbers, got scores that are NaN or infinite.",
+    "zh": "应为有限的数，得到的得分中却有 NaN 或无穷。",
+}
+_STILL_A_STUB: Text = {
+    "en": "for some inputs your code still raises NotImplementedError.",
+    "zh": "对某些输入，你的代码仍会抛出 NotImplementedError。",
+}
 _NOT_ATTEMPTED: Text = {
     "en": "not attempted yet: the cell still raises NotImplementedError. Write your answer there and run it.",
-    "zh": "尚未作答:单元格里仍是 NotImplementedError。请写下你的答案并运行该单元格。",
+    "zh": "尚未作答：单元格里仍是 NotImplementedError。请写下你的答案并运行该单元格。",
 }
 _INCOMPLETE: Text = {
     "en": "the check did not finish: your code ended the kernel, ran out of time, or stopped the check.",
-    "zh": "检查没有完成:你的代码结束了内核、超时或中止了检查。",
+    "zh": "检查没有完成：你的代码结束了内核、超时或中止了检查。",
 }

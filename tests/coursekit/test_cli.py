@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -217,12 +218,26 @@ def test_submit_has_a_limit_that_names_the_largest(labs: Path, monkeypatch: pyte
 
 
 def test_doctor() -> None:
-    findings = {finding["what"]: finding for finding in json.loads(coursekit("doctor", "--json").stdout)}
-    assert {"Python", "PyTorch", "memory", "disk", "JupyterLab", "Jupyter kernel", "Chinese font"} <= set(
-        findings
+    # In a process of its own: looking for Jupyter's kernels imports ipykernel, which tells others that this is a notebook.
+    command = [sys.executable, "-c", "from coursekit.cli import app; app()", "doctor", "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"}
     )
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert {
+        "Python",
+        "PyTorch",
+        "GPU",
+        "memory",
+        "disk",
+        "JupyterLab",
+        "Jupyter kernel",
+        "Chinese font",
+    } <= set(findings)
     assert findings["mnist_5k"]["ok"] and not findings["mnist"]["needed"]
     assert findings["Python"]["found"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
+    needed = [finding["ok"] for finding in findings.values() if finding["needed"]]
+    assert done.returncode == (0 if all(needed) else 1)
 
 
 def test_doctor_says_what_is_missing_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

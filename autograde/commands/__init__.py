@@ -1,0 +1,1 @@
+"""The commands of `autograde`, by what they are for."""

@@ -1,0 +1,116 @@
+"""Commands for submissions: run, look, report, hand back."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autograde.commands.common import (
+    CourseOption,
+    JsonOption,
+    app,
+    course_of,
+    err,
+    out,
+    print_records,
+    progress_bar,
+)
+from autograde.errors import AutogradeError
+
+
+@app.command()
+def run(
+    assignment: Annotated[str | None, typer.Argument()] = None,
+    assignment_option: Annotated[
+        str | None, typer.Option("--assignment", help="As for nbgrader autograde.")
+    ] = None,
+    student: Annotated[list[str] | None, typer.Option("--student", help="Only these students.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Grade again what is graded already.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Submissions at a time; default: cores.")
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help='"bubblewrap", or "none" for a machine that may be lost.')
+    ] = "bubblewrap",
+    course: CourseOption = None,
+) -> None:
+    """Grade an assignment: a drop-in for `nbgrader autograde`."""
+    from autograde.run import run as run_all
+
+    name = assignment or assignment_option
+    if not name:
+        raise AutogradeError("which assignment? `autograde run ASSIGNMENT`")
+    there = course_of(course)
+    if isolation == "none":
+        err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
+    students = student or there.students(name)
+    with progress_bar(len(students), f"grading {name}") as progress:
+        task = progress.task_ids[0]
+        records = run_all(
+            there,
+            name,
+            students=student,
+            force=force,
+            jobs=jobs,
+            isolation=isolation,
+            on_record=lambda record: progress.advance(task),
+        )
+    print_records(records)
+    if any(record.state in ("unreadable", "failed") for record in records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(assignment: str, as_json: JsonOption = False, course: CourseOption = None) -> None:
+    """How each submission of an assignment ended."""
+    from autograde.record import read_records
+
+    records = read_records(course_of(course), assignment)
+    if as_json:
+        keys = ("student", "state", "score", "max_score", "flags", "repairs", "reason", "needs_manual_grade")
+        for record in records:
+            print(json.dumps({key: asdict(record)[key] for key in keys}, ensure_ascii=False))
+    else:
+        print_records(records)
+    if any(record.state in ("unreadable", "failed") for record in records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    assignment: str,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.")] = None,
+    language: Annotated[str | None, typer.Option(help='"en" or "zh"; default: the course\'s.')] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write the class report: one HTML page with scores, exercises, misconceptions and submissions."""
+    from autograde.report import write_report
+
+    out.print(write_report(course_of(course), assignment, output=output, language=language), highlight=False)
+
+
+@app.command()
+def feedback(
+    assignment: str,
+    student: Annotated[list[str] | None, typer.Option("--student", help="Only these students.")] = None,
+    course: CourseOption = None,
+) -> None:
+    """Write the students' feedback pages, for nbgrader's release_feedback."""
+    from autograde.feedback import generate
+
+    there = course_of(course)
+    with progress_bar(len(student or there.students(assignment)), f"feedback on {assignment}") as progress:
+        done = generate(
+            there,
+            assignment,
+            students=student,
+            on_feedback=lambda written: progress.advance(progress.task_ids[0]),
+        )
+    for written in done:
+        out.print(*written.pages, sep="\n", highlight=False, soft_wrap=True)
+        if written.problem:
+            err.print(f"{written.student}: {written.problem}", highlight=False, markup=False)
+    if any(written.problem for written in done):
+        raise typer.Exit(1)

@@ -1,0 +1,110 @@
+"""Commands that bring their own course: the demonstration, and one repository in CI."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from autograde.commands.common import app, err, out, progress_bar
+from autograde.course import default_labs
+from autograde.errors import AutogradeError
+from coursekit.check.show import number
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to make the course; what is there is replaced.")] = Path(
+        "build/course"
+    ),
+    lab: Annotated[str, typer.Option(help="The lab to show.")] = "cnn_mnist",
+) -> None:
+    """Make a course, hand in a class of all sorts, grade it in the sandbox, and compare with the expected marks."""
+    from autograde import demo as show
+    from autograde.feedback import generate as write_feedback
+    from autograde.report import write_report
+    from autograde.run import run as run_all
+
+    with err.status("making a course and releasing the lab"):
+        course, source = show.prepare(folder, default_labs(), lab)
+    with err.status("doing the lab once at home, training included"):
+        home = show.solve_at_home(course, source)
+    pupils = {pupil.name: pupil for pupil in show.class_of(source)}
+    for pupil in pupils.values():
+        show.hand_in(course, source, pupil, home)
+    with progress_bar(len(pupils), f"grading {lab}") as progress:
+        task = progress.task_ids[0]
+        records = run_all(course, lab, on_record=lambda record: progress.advance(task))
+    well = True
+    table = Table(
+        "student",
+        "what was handed in",
+        "expected",
+        "given",
+        "state",
+        "",
+        title=f"{lab}: a class of {len(records)}",
+    )
+    for record in records:
+        pupil = pupils[record.student]
+        problems = show.unexpected(pupil, record)
+        well = well and not problems
+        expected, given = ("–" if score is None else number(score) for score in (pupil.score, record.score))
+        table.add_row(
+            pupil.name, pupil.about, expected, given, record.state, "; ".join(problems) or "as expected"
+        )
+    out.print(table)
+    write_feedback(course, lab)
+    page = write_report(course, lab)
+    out.print(
+        f"solved notebook  {home / f'{lab}.ipynb'}\ngradebook        {course.root / 'gradebook.db'}\n"
+        f"feedback         {course.root / 'feedback'}\nclass report     {page}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ci(
+    notebook: Annotated[
+        Path | None, typer.Argument(help="Default: the one here that belongs to a lab.")
+    ] = None,
+    lab: Annotated[str | None, typer.Option(help="Default: the lab whose cells the notebook has.")] = None,
+    labs: Annotated[
+        Path | None, typer.Option(help="Folder of released labs; default: those of the package.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the result as JUnit XML.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write the result as a Markdown table.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Hidden cases, a file that `autograde cases` wrote.")
+    ] = None,
+    isolation: Annotated[
+        str, typer.Option(help='"bubblewrap", or "none" for a machine that may be lost.')
+    ] = "bubblewrap",
+) -> None:
+    """Grade the notebook of one repository: exit status 0 when all checks are right, 1 when not, 2 for a problem of ours."""
+    from autograde import ci_output
+    from autograde.ci import grade
+
+    try:
+        graded = grade(notebook, lab=lab, labs=labs, cases=cases, isolation=isolation)
+    except AutogradeError:
+        raise
+    except Exception as error:  # status 1 would say that the student's answers are wrong
+        raise AutogradeError(f"could not grade: {type(error).__name__}: {error}") from error
+    if junit:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(ci_output.junit(graded), encoding="utf-8")
+    table = ci_output.markdown(graded)
+    if summary:
+        summary.parent.mkdir(parents=True, exist_ok=True)
+        summary.write_text(table, encoding="utf-8")
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write(table)
+    out.print(ci_output.as_table(graded))
+    if not graded.passed:
+        raise typer.Exit(1)
