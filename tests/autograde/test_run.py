@@ -130,7 +130,7 @@ def test_the_sandbox_shows_neither_solutions_nor_network_nor_others(tiny_course,
 
 
 def test_expected_values_and_hidden_regions_stay_outside(tiny_course, students):
-    look = f"{SCALE}\nimport pathlib\nprint([p.name for p in pathlib.Path('.').rglob('*')])\nprint(len(In), [c for c in In if 'HIDDEN' in c or 'cases=' in c])"
+    look = f"{SCALE}\nimport pathlib\nprint([p.name for p in pathlib.Path('.').rglob('*')])\nprint(len(In), [c for c in In[:-1] if 'HIDDEN' in c or 'cases=' in c])"
     students.submit("eve", {"scale": SCALE, "mean_of": f"{MEAN}\n{look}"})
     run(tiny_course, "tiny")
     graded = nbformat.read(tiny_course.path("autograded", "eve", "tiny") / "tiny.ipynb", as_version=4)
