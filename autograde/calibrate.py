@@ -34,8 +34,7 @@ def calibrate(lab: Lab, seeds: int, on_training: Callable[[], None] = lambda: No
         accuracies = []
         for seed in range(seeds):
             with Workshop(lab) as workshop:
-                torch.manual_seed(seed)
-                target = workshop.make(exercise, lab.solutions[exercise.name])
+                target = workshop.make(exercise, lab.solutions[exercise.name], seed=seed)
                 case_set = workshop.draw(exercise, seed, hidden=True)
                 results = workshop.ask(target, case_set)
             right = [

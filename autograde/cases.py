@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from autograde.errors import LabError
 from autograde.lab import Lab
@@ -61,14 +62,17 @@ class Workshop(contextlib.ExitStack):
             self.targets[key] = self.make(exercise, code)
         return self.targets[key]
 
-    def make(self, exercise: Exercise, code: str) -> Any:
+    def make(self, exercise: Exercise, code: str, *, seed: int = 0) -> Any:
         """The object that `code` defines, with the solutions of the exercises it needs beside it.
+
+        `seed` is that of the initial weights, where the code makes a model.
 
         Raises:
             NotImplementedError: when the code is a stub that stops before it defines anything.
             LabError: when the code does not define the exercise's object.
         """
         variables = dict(self.variables)
+        torch.manual_seed(seed)
         for source in [*(self.lab.solutions[name] for name in exercise.needs), code]:
             self._run(source, variables)
         if exercise.target not in variables:
