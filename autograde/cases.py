@@ -49,6 +49,7 @@ class Workshop(contextlib.ExitStack):
         super().__enter__()
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
         self.enter_context(contextlib.chdir(folder))
+        self.enter_context(_one_thread())
         # The setup cell opens the lab's checks; here there are none yet.
         write_bundle(folder / f"{self.lab.name}{SUFFIX}", self.lab.name, "en", [])
         self.variables: dict[str, Any] = {"__name__": "__main__"}
@@ -106,6 +107,7 @@ class Workshop(contextlib.ExitStack):
             options=dict(exercise.options),
             compare=asdict(exercise.compare),
             rules={"forbid": list(exercise.rules.forbid), "no_loops": exercise.rules.no_loops},
+            groups={name: dict(text) for name, text in exercise.groups.items()},
             points=lab.points[exercise.name][1 if hidden else 0],
             hints={m.name: m.hint for m in exercise.misconceptions},
             symptoms={m.name: m.symptom for m in exercise.misconceptions if m.symptom},
@@ -132,6 +134,17 @@ class Workshop(contextlib.ExitStack):
     def _run(source: str, variables: dict[str, Any]) -> None:
         with _quiet():
             exec(compile(source, "<solution>", "exec"), variables)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are rounded differently by different numbers of threads, and equal labs must give equal bundles."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

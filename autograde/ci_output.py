@@ -24,8 +24,8 @@ _WORDS = {
 }
 _HEAD = {"en": ("check", "result", "points", "what to do"), "zh": ("检查", "结果", "分数", "怎么改")}
 _HIDDEN = {"en": "hidden", "zh": "隐藏"}
-_WRITTEN = {"en": "Answers in words that a person will grade: {}.", "zh": "需要人工批改的书面题:{} 道。"}
-_UNREADABLE = {"en": "The notebook cannot be graded:", "zh": "无法批改这个笔记本:"}
+_WRITTEN = {"en": "Answers in words that a person will grade: {}.", "zh": "需要人工批改的书面题：{} 道。"}
+_UNREADABLE = {"en": "The notebook cannot be graded:", "zh": "无法批改这个笔记本："}
 
 
 def junit(graded: Graded) -> str:

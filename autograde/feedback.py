@@ -83,7 +83,7 @@ _WITHOUT_VALUES = re.compile(
 )
 _DIFFERS = {
     "en": "on inputs that you have not seen, the result is not the expected one.",
-    "zh": "在你没有见过的输入上,结果与预期不符。",
+    "zh": "在你没有见过的输入上，结果与预期不符。",
 }
 
 
@@ -160,9 +160,16 @@ def without_values(outcome: Outcome) -> Outcome:
     text = outcome.message.get("en", "")
     if outcome.status in ("correct", "not attempted", "error") or _WITHOUT_VALUES.match(text):
         return outcome
-    group = re.match(r"\[[^\]]*\] ", text)
-    prefix = group[0] if group else ""
-    return replace(outcome, message={language: prefix + said for language, said in _DIFFERS.items()})
+    message = {
+        language: _group(outcome.message.get(language, text)) + said for language, said in _DIFFERS.items()
+    }
+    return replace(outcome, message=message)
+
+
+def _group(message: str) -> str:
+    """The group of cases that a message begins with, in brackets."""
+    found = re.match(r"\[[^\]]*\] ?", message)
+    return found[0] if found else ""
 
 
 def safe_html(html: str) -> str:

@@ -17,19 +17,19 @@ from coursekit.check.verdict import Outcome, judge
 _STOPPED: dict[str, Text] = {
     "died": {
         "en": "the kernel died here (os._exit, a crash, or too much memory). The rest was graded without this cell.",
-        "zh": "内核在这里崩溃了(os._exit、程序崩溃或内存超限)。其余部分已在跳过该单元格后评分。",
+        "zh": "内核在这里崩溃了（os._exit、程序崩溃或内存超限）。其余部分已在跳过该单元格后评分。",
     },
     "timeout": {
         "en": "this check did not end in time: is there a loop that never stops?",
-        "zh": "检查没有按时结束:是否有停不下来的循环?",
+        "zh": "检查没有按时结束：是否有停不下来的循环？",
     },
     "no time left": {
         "en": "the time for the whole notebook was used up before this check.",
-        "zh": "在轮到这项检查之前,整个笔记本的时间已经用完。",
+        "zh": "在轮到这项检查之前，整个笔记本的时间已经用完。",
     },
     "silent": {
         "en": "the check sent no answer: your code stopped it.",
-        "zh": "检查没有得到回答:你的代码中止了它。",
+        "zh": "检查没有得到回答：你的代码中止了它。",
     },
 }
 
@@ -108,7 +108,7 @@ def _shown(outcome: Outcome, language: str) -> list[NotebookNode]:
     """The outputs that the check would have shown in the notebook; nbgrader reads its points from them."""
     box = Box(outcome, language)
     outputs = [new_output("display_data", {"text/html": box._repr_html_(), "text/plain": repr(box)})]
-    if outcome.points:
+    if outcome.status == "correct" or outcome.points:
         points = Points(outcome, language)
         data = {"text/plain": repr(float(points)), "text/html": points._repr_html_()}
         return [*outputs, new_output("execute_result", data)]

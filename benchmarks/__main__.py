@@ -21,7 +21,9 @@ NAMES = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "name", choices=NAMES, help="; ".join(f"{name}: {what}" for name, what in NAMES.items())
+        "name",
+        choices=NAMES,
+        help="; ".join(f"{name}: {what}" for name, what in NAMES.items()).replace("%", "%%"),
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -240,6 +241,9 @@ def _as_python(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        return TransformerManager().transform_cell(source)
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # of odd line ends; stderr would cost the cell its points
+            return TransformerManager().transform_cell(source)
     except RuntimeError as error:  # its limit for the number of magics in a cell
         raise SyntaxError(str(error)) from error

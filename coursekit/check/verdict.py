@@ -202,7 +202,7 @@ def _not_scores(scores: Tree, case: Case, first: Tree) -> Text | None:
     got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     return {
         "en": f"expected scores of shape ({count}, number of classes), got {got}.",
-        "zh": f"应为形状 ({count}, 类别数) 的得分，得到的是 {got}。",
+        "zh": f"应为形状 ({count}, C) 的得分（C 为类别数），得到的是 {got}。",
     }
 
 

@@ -212,7 +212,8 @@ def _in_words(error: Exception, timeout: float) -> str:
 @contextlib.contextmanager
 def _progress_bar(name: str, total: int) -> Iterator[Progress]:
     """A bar where someone is looking (a terminal or a notebook), else nothing; never on stderr."""
-    if not (sys.stdout.isatty() or "ipykernel" in sys.modules):
+    in_notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+    if not (sys.stdout.isatty() or in_notebook):
         yield lambda _: None
         return
     from tqdm.auto import tqdm

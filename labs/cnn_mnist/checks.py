@@ -586,7 +586,7 @@ MAX_POOL = Exercise(
     draw={"windows side by side": draw_tiles, "overlapping windows": draw_other_stride},
     groups={
         "windows side by side": {"zh": "窗口互不重叠"},
-        "overlapping windows": {"zh": "步幅不等于窗口大小"},
+        "overlapping windows": {"zh": "窗口互相重叠"},
     },
     examples={"windows side by side": [{"maps": LECTURE_MAPS, "size": 2, "stride": 2}]},
     rules=Rules(

@@ -16,5 +16,7 @@ def test_every_figure_is_shown_once_by_its_own_cell():
     ]
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     NotebookClient(notebook, timeout=120).execute()
-    pictures = [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in notebook.cells]
+    pictures = [
+        sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in notebook.cells
+    ]
     assert pictures == [0, 1, 1, 1, 0]
