@@ -5,6 +5,7 @@ files (a copy, in memory) and the inputs of the checks. What it does not see: th
 students' work, the rest of the disk, the network.
 """
 
+import hashlib
 import itertools
 import os
 import shutil
@@ -33,6 +34,12 @@ HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"
 
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
 _LINKS = {"/bin": "usr/bin", "/lib": "usr/lib", "/lib64": "usr/lib64", "/sbin": "usr/sbin"}
+# Figures are drawn once, not twice to trim their margins, and as large as a feedback page needs.
+_KERNEL_CONFIG = """
+c = get_config()
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": None}
+c.InlineBackend.rc = {"figure.dpi": 60}
+"""
 _FIRST_UID, _UIDS = 61_000, 4_000
 _numbers = itertools.count(os.getpid())
 _START = f'mkdir -p "{WORK}" && cp -r {ROOM}/skeleton/. "$HOME" && cp -r {ROOM}/submission/. "{WORK}" && cd "{WORK}" && exec "$@"'
@@ -243,15 +250,19 @@ def _variables() -> dict[str, str]:
 
 
 def _skeleton() -> Path:
-    """The home folder every kernel starts from: matplotlib's list of fonts, which takes seconds to make."""
+    """The home folder every kernel starts from, with matplotlib's list of fonts, which takes seconds to make."""
     import matplotlib
 
-    folder = platformdirs.user_cache_path("autograde") / f"home-{matplotlib.__version__}"
+    key = hashlib.sha256(_KERNEL_CONFIG.encode()).hexdigest()[:8]
+    folder = platformdirs.user_cache_path("autograde") / f"home-{matplotlib.__version__}-{key}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as making:
             home = Path(making, "home")
             (home / ".matplotlib").mkdir(parents=True)
+            profile = home / ".ipython" / "profile_default"
+            profile.mkdir(parents=True)
+            (profile / "ipython_kernel_config.py").write_text(_KERNEL_CONFIG, encoding="utf-8")
             env = {**os.environ, "MPLCONFIGDIR": str(home / ".matplotlib")}
             subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], env=env, check=True)
             home.chmod(0o755)
