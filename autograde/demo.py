@@ -60,25 +60,26 @@ def class_of(lab: Lab) -> list[Pupil]:
     def without(*exercises: str) -> float:
         return full - sum(sum(lab.points[name]) for name in exercises)
 
-    def wrong(name: str, exercise: str, misconception: str, language: str = "en") -> Pupil:
+    def wrong(name: str, exercise: str, misconception: str, *also: str, language: str = "en") -> Pupil:
         about = f"{exercise}: {misconception.replace('_', ' ')}"
         answers = holding(exercise, misconception)
         return Pupil(
-            name, about, answers, without(exercise), language=language, misconceptions=(misconception,)
+            name, about, answers, without(exercise, *also), language=language, misconceptions=(misconception,)
         )
 
+    # train_epoch calls train_step, so what is wrong there costs both.
     first_half = dict(list(all_right.items())[:4])
     return [
         Pupil("ada", "all right", all_right, full),
         Pupil("bai", "all right, Chinese notebook", all_right, full, language="zh"),
-        Pupil("blank", "nothing done", {}, 0.0),
+        Pupil("blank", "nothing done, so no weights", {}, 0.0, flagged=True),
         Pupil("carol", "other correct answers", variant(0), full),
         Pupil("dmitri", "other correct answers again", variant(1), full, language="zh"),
         Pupil(
             "emil", "the first four exercises", first_half, sum(sum(lab.points[name]) for name in first_half)
         ),
         wrong("fatima", "conv2d", "flipped_kernel"),
-        wrong("gao", "train_step", "softmax_before_loss", "zh"),
+        wrong("gao", "train_step", "softmax_before_loss", "train_epoch", language="zh"),
         wrong("hana", "shift", "axes_swapped"),
         wrong("ivan", "count_parameters", "biases_forgotten"),
         Pupil(

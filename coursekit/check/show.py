@@ -106,8 +106,8 @@ class CheckFailedError(Exception):
         self.outcome = outcome
 
     def _render_traceback_(self) -> list[str]:
-        # What Jupyter prints instead of a traceback through our own code.
-        return str(self).splitlines()
+        # What Jupyter prints instead of a traceback through our own code; the box above says the rest.
+        return str(self).splitlines()[:1]
 
 
 def display(outcome: Outcome, lang: str) -> None:

@@ -279,7 +279,7 @@ def test_nbgrader_reads_back_exactly_the_points(share: float, points: float) -> 
 def test_a_failed_check_renders_as_text_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = judge(three(), [ok(0), ok(0), ok(0)])
     rendered = CheckFailedError(outcome, "en")._render_traceback_()
-    assert rendered == as_text(outcome, "en").splitlines()
+    assert rendered == as_text(outcome, "en").splitlines()[:1]
     assert not any("Traceback" in line or "File" in line for line in rendered)
     display(outcome, "en")
     assert capsys.readouterr().out.strip() == as_text(outcome, "en")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -150,8 +151,13 @@ def test_own_mirror_comes_first(server: Server, tmp_path: Path, monkeypatch: pyt
 
 
 def test_ctrl_c_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fetch("toy", source(server, "interrupt"), root=tmp_path, timeout=3)
+    # The worker processes of a parallel test run ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetch("toy", source(server, "interrupt"), root=tmp_path, timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert everything(tmp_path) == []
 
 
