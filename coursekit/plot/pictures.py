@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from coursekit.models.modes import evaluating
 from coursekit.plot.style import grid_shape, new_figure
 
 if TYPE_CHECKING:
@@ -118,8 +119,6 @@ def _find(model: nn.Module, layer: str | nn.Module | None) -> nn.Module:
 
 
 def _output_of(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    from coursekit.train.scoring import evaluating
-
     kept: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output.clone()))
     try:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from coursekit.plot.style import COLORS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from coursekit.train import History
+
+class History(Protocol):
+    """What is drawn: one row an epoch, and the values of a column by its name; `coursekit.train.History` is one."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 def curves(

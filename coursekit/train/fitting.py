@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coursekit.models.modes import same_modes
 from coursekit.train import weights
 from coursekit.train.augment import pick_augment
 from coursekit.train.callbacks import Budget, EarlyStopping, collect
@@ -25,7 +26,7 @@ from coursekit.train.optim import SCHEDULES, default_lr, known, make_optimizer, 
 from coursekit.train.progress import pick_progress
 from coursekit.train.rng import seeded
 from coursekit.train.run import Run, Settings
-from coursekit.train.scoring import EVAL_BATCH, same_modes, try_out
+from coursekit.train.scoring import EVAL_BATCH, try_out
 from coursekit.train.step import Step, Supervised
 
 GRADING_BUDGET = (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from coursekit.models.modes import evaluating
 from coursekit.train.device import autocast, pick_precision
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Feed
@@ -78,25 +77,6 @@ def predict(
     feed = Feed(getattr(data, "test", data), batch_size, place)
     with evaluating(model), autocast(place, pick_precision(precision, place)):
         return torch.cat([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
-
-
-@contextlib.contextmanager
-def same_modes(model: nn.Module) -> Iterator[None]:
-    """When the block ends, each layer is in the mode (train or eval) that it was in before."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients inside the block."""
-    with same_modes(model), torch.no_grad():
-        model.eval()
-        yield
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:
