@@ -13,8 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograde.master import MasterNotebook
 from coursekit.check.lab import SUFFIX, BundleError, read_bundle
+from coursekit.submit import MAX_BYTES, MAX_FILES, MAX_NOTEBOOK_BYTES
 
-MAX_FILES, MAX_BYTES, MAX_NOTEBOOK_BYTES = 1_000, 200 * 2**20, 40 * 2**20
 _ENCODINGS = ("utf-8-sig", "utf-16", "gb18030")
 
 

@@ -69,9 +69,10 @@ def num_batches(data: Batchable, batch_size: int, *, drop_last: bool = False) ->
     if isinstance(data, DataLoader):
         return len(data)
     tensors = _tensors(data)
-    if tensors is None and not isinstance(data, Sized):
+    examples = data if tensors is None else tensors[1]
+    if not isinstance(examples, Sized):
         raise TypeError(f"{type(data).__name__} has no length, so its batches cannot be counted beforehand")
-    n = len(tensors[1]) if tensors is not None else len(data)  # type: ignore[arg-type]
+    n = len(examples)
     return n // batch_size if drop_last else math.ceil(n / batch_size)
 
 
@@ -79,14 +80,13 @@ def _tensors(data: Batchable) -> Batch | None:
     """The pair `(X, y)` behind `data`, if it is held in tensors."""
     if isinstance(data, Split):
         return data.X, data.y
-    if isinstance(data, TensorDataset):
-        data = tuple(data.tensors)  # type: ignore[assignment]
-    if not isinstance(data, tuple | list):
+    pair = data.tensors if isinstance(data, TensorDataset) else data
+    if not isinstance(pair, tuple | list):
         return None
-    if len(data) != 2 or not all(isinstance(part, Tensor) for part in data):
-        kinds = ", ".join(type(part).__name__ for part in data)
-        raise TypeError(f"expected a pair of tensors (X, y), got {len(data)} of type ({kinds})")
-    X, y = data
+    if len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
+        kinds = ", ".join(type(part).__name__ for part in pair)
+        raise TypeError(f"expected a pair of tensors (X, y), got {len(pair)} of type ({kinds})")
+    X, y = pair
     if len(X) != len(y):
         raise ValueError(f"X has {len(X)} examples, y has {len(y)}: there must be one label an example")
     return X, y

@@ -3,14 +3,10 @@
 import contextlib
 import hashlib
 import os
-import queue
 import shutil
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,14 +14,10 @@ from coursekit.data.catalogue import entry_of, megabytes
 from coursekit.data.errors import DataError
 from coursekit.data.places import data_home, grading
 from coursekit.data.sources import RemoteFile, Source
+from coursekit.data.transfer import arrived, transfer
 
 TIMEOUT = 30.0  # seconds without progress before the next address is tried
-SLOWEST = 5_000  # bytes a second; a server that trickles below this counts as hanging
-CHUNK = 1 << 16
-POLL = 0.1  # seconds; Windows notices Ctrl-C only between two waits
 STALE = 24 * 3600  # seconds after which the temporary folder of a killed download is swept away
-
-Progress = Callable[[int], object]
 
 
 def fetch(
@@ -37,8 +29,9 @@ def fetch(
 ) -> Path:
     """Download the files of the data set `name`; return the folder they are in.
 
-    A file that is there already and has the right hash is not fetched again. The files land in a temporary folder
-    first and are moved when all are complete and checked, so a failure or Ctrl-C leaves nothing half-written.
+    The loader of torchvision or of `datasets` fetches them, as the `Source` says. A file that is there already and has
+    the right hash is not fetched again. The files land in a temporary folder first and are moved when all are complete
+    and checked, so a failure or Ctrl-C leaves nothing half-written.
 
     Args:
         name: one of those in `list_datasets()`; any name when `source` is given.
@@ -66,12 +59,10 @@ def fetch(
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=home) as temporary:
-            with _progress_bar(name, sum(file.size for file in wanted)) as progress:
-                for file in wanted:
-                    _fetch_file(name, source, file, Path(temporary) / file.name, timeout, progress)
+            landed = _fetch_files(name, source, wanted, folder, Path(temporary), timeout)
             folder.mkdir(parents=True, exist_ok=True)
-            for file in wanted:
-                (Path(temporary) / file.name).replace(folder / file.name)
+            for path in landed:
+                path.replace(folder / path.name)
     except OSError as error:
         raise DataError(
             f"{name} cannot be written to {home}: {error}. Name another folder: coursekit data get {name} --root FOLDER, "
@@ -95,123 +86,69 @@ def offline_ways(name: str, source: Source | None = None) -> str:
     return "\n".join(lines)
 
 
-def _fetch_file(
-    name: str, source: Source, file: RemoteFile, target: Path, timeout: float, progress: Progress
-) -> None:
-    """Try the addresses of `file` in turn until one gives it whole and right."""
-    answers = []
-    for url in source.addresses(file):
-        received = 0
-        digest = hashlib.sha256()
-        try:
-            with target.open("wb") as out:
-                for chunk in _receive(url, file.size, timeout):
-                    out.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-                    progress(len(chunk))
-            _check(file, received, digest.hexdigest(), target)
-            return
-        except _RefusedError as refusal:
-            progress(-received)
-            target.unlink(missing_ok=True)
-            answers.append(f"  {url}\n    {refusal}")
+def _fetch_files(
+    name: str, source: Source, wanted: list[RemoteFile], here: Path, temporary: Path, timeout: float
+) -> list[Path]:
+    """Try the mirrors in turn until each file has come whole and right from one of them; the files, still apart."""
+    landed: list[Path] = []
+    lacking, answers = wanted, []
+    with _progress_bar(name, sum(file.size for file in wanted)) as progress:
+        for urls in source.addresses():
+            folder = Path(tempfile.mkdtemp(dir=temporary))
+            # Torchvision's loader wants all files in one folder, and fetches those that are not there.
+            good = [here / file.name for file in source.files if file not in wanted] + landed
+            (folder / source.folder).mkdir(parents=True)
+            for path in good if source.torchvision else ():
+                shutil.copyfile(path, folder / source.folder / path.name)
+            before = sum(path.stat().st_size for path in landed)
+
+            def show(received: int, before: int = before) -> None:
+                progress(before + received)
+
+            stopped = transfer(source, lacking, urls, folder, timeout, show)
+            refusals = {}
+            for file in lacking:
+                came = arrived(source, file, folder)
+                if came is not None and _sha256(came) == file.sha256:
+                    landed.append(came.replace(folder / source.folder / file.name))
+                else:
+                    refusals[file] = _refusal(file, came, stopped)
+            progress(sum(path.stat().st_size for path in landed))
+            if not refusals:
+                return landed
+            lacking = list(refusals)
+            # The first is what the loader was at when it failed; it may not have asked for those after it.
+            answers.append(f"  {urls[lacking[0].name]}\n    {refusals[lacking[0]]}")
     tried = "\n".join(answers) or "  no address is known for it"
     raise DataError(
-        f"{name}: {file.name} could not be downloaded. Tried\n{tried}\n{offline_ways(name, source)}"
+        f"{name}: {lacking[0].name} could not be downloaded. Tried\n{tried}\n{offline_ways(name, source)}"
     )
 
 
-class _RefusedError(Exception):
-    """One address did not give the file; the message says what it did."""
-
-
-def _check(file: RemoteFile, received: int, sha256: str, path: Path) -> None:
-    """Raise `_RefusedError` unless what came is the file."""
-    if received == file.size and sha256 == file.sha256:
-        return
+def _refusal(file: RemoteFile, path: Path | None, stopped: str) -> str:
+    """Why what lies at `path` is not `file`; `stopped` says why its transfer ended early."""
+    size = path.stat().st_size if path else 0
+    if not path or not size:
+        return stopped or "sent nothing"
     with path.open("rb") as content:
         begin = content.read(512).lstrip().lower()
     if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise _RefusedError(f"sent a web page of {received:,} bytes, not the file (a login or error page?)")
-    if received < file.size:
-        raise _RefusedError(f"sent only {received:,} of {file.size:,} bytes")
-    if received > file.size:
-        raise _RefusedError(f"sent more than the {file.size:,} bytes of the file")
-    raise _RefusedError(f"sent a file with the wrong hash: SHA-256 {sha256}, expected {file.sha256}")
+        return f"sent a web page of {size:,} bytes, not the file (a login or error page?)"
+    if size > file.size:
+        return f"sent more than the {file.size:,} bytes of the file"
+    if stopped.startswith("stalled"):
+        return stopped
+    if size < file.size:
+        return f"sent only {size:,} of {file.size:,} bytes"
+    return f"sent a file with the wrong hash: SHA-256 {_sha256(path)}, expected {file.sha256}"
 
 
-def _receive(url: str, size: int, timeout: float) -> Iterator[bytes]:
-    """The content of `url` in chunks, at most one beyond `size` bytes; raise `_RefusedError` when the server fails or stalls.
-
-    torchvision's `download_url` is not used: it has no time limit, takes a cut-off answer for a whole one, goes from
-    https to http by itself, and always draws its progress bar on stderr. A socket's own timeout is not enough either,
-    since name look-up ignores it and every byte that trickles in renews it. So a thread does the reading, and this
-    side, which alone holds the file, counts what arrives and can leave at any moment, by Ctrl-C too.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise _RefusedError("is not an http or https address")
-    chunks: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=16)
-    left = threading.Event()
-    threading.Thread(target=_read_into, args=(chunks, left, url, timeout), daemon=True).start()
-    try:
-        received = in_window = 0
-        window_end = time.monotonic() + timeout
-        while received <= size:
-            with contextlib.suppress(queue.Empty):
-                item = chunks.get(timeout=POLL)
-                if item is None:
-                    return
-                if isinstance(item, Exception):
-                    raise _RefusedError(_in_words(item, timeout)) from item
-                received += len(item)
-                in_window += len(item)
-                yield item
-            if time.monotonic() >= window_end:
-                if in_window < SLOWEST * timeout:
-                    raise _RefusedError(
-                        f"stalled: {in_window:,} bytes in {timeout:g} s, {received:,} of {size:,} in all"
-                    )
-                window_end, in_window = time.monotonic() + timeout, 0
-    finally:
-        left.set()
-
-
-def _read_into(
-    chunks: "queue.Queue[bytes | Exception | None]", left: threading.Event, url: str, timeout: float
-) -> None:
-    """The reading thread: puts chunks, then None at the end or the exception that ended it."""
-
-    def put(item: bytes | Exception | None) -> None:
-        while not left.is_set():
-            with contextlib.suppress(queue.Full):
-                chunks.put(item, timeout=0.1)
-                return
-
-    try:
-        headers = {"User-Agent": "coursekit", "Accept-Encoding": "identity"}
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=timeout
-        ) as response:
-            while not left.is_set() and (chunk := response.read1(CHUNK)):
-                put(chunk)
-        put(None)
-    except Exception as error:  # handed over whole: the other side says it in words
-        put(error)
-
-
-def _in_words(error: Exception, timeout: float) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"answered {error.code} {error.reason}"
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, TimeoutError):
-        return f"did not answer within {timeout:g} s"
-    return f"cannot be reached: {reason}" if isinstance(reason, OSError) else f"failed: {error!r}"
+Progress = Callable[[int], object]
 
 
 @contextlib.contextmanager
 def _progress_bar(name: str, total: int) -> Iterator[Progress]:
-    """A bar where someone is looking (a terminal or a notebook), else nothing; never on stderr."""
+    """A bar where someone is looking (a terminal or a notebook), else nothing; never on stderr. It takes the bytes so far."""
     in_notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
     if not (sys.stdout.isatty() or in_notebook):
         yield lambda _: None
@@ -219,7 +156,7 @@ def _progress_bar(name: str, total: int) -> Iterator[Progress]:
     from tqdm.auto import tqdm
 
     with tqdm(total=total, desc=name, unit="B", unit_scale=True, file=sys.stdout) as bar:
-        yield bar.update
+        yield lambda received: bar.update(received - bar.n)
 
 
 def _sha256(path: Path) -> str | None:

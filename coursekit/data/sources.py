@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file: its name, its exact size in bytes and the SHA-256 of its content."""
+    """One file: its name, its exact size in bytes and the SHA-256 of its content.
+
+    Attributes:
+        path: where it lies below a mirror of the data set's own; None: under its name.
+    """
 
     name: str
     size: int
     sha256: str
+    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,9 @@ class Source:
     Attributes:
         folder: where the files lie below a data folder, with forward slashes ("MNIST/raw").
         files: the files.
-        mirrors: base addresses, tried in turn after those of `$COURSEKIT_MIRROR`; `mirror + file name` is a file.
-        torchvision: the class of `torchvision.datasets` whose own mirrors come before these.
+        mirrors: base addresses, tried in turn after those of `$COURSEKIT_MIRROR`; `mirror + file.path` is a file.
+        torchvision: the class of `torchvision.datasets` that fetches them, whose own mirrors come first; then `folder`
+            is its folder, `CLASS/raw`. None: the library `datasets` fetches them.
     """
 
     folder: str
@@ -39,14 +45,15 @@ class Source:
         """Bytes of all files together."""
         return sum(file.size for file in self.files)
 
-    def addresses(self, file: RemoteFile) -> list[str]:
-        """Every address of `file`, in the order in which they are tried.
+    def addresses(self) -> list[dict[str, str]]:
+        """The address of each file by name, once for every mirror, in the order in which they are tried.
 
         `$COURSEKIT_MIRROR` holds base addresses, separated by commas, of servers laid out like `$COURSEKIT_HOME`.
         """
         own = [base.strip().rstrip("/") for base in os.environ.get("COURSEKIT_MIRROR", "").split(",")]
-        urls = [f"{base}/{self.folder}/{file.name}" for base in own if base]
-        return urls + [mirror + file.name for mirror in (*self._torchvision_mirrors(), *self.mirrors)]
+        urls = [{f.name: f"{base}/{self.folder}/{f.name}" for f in self.files} for base in own if base]
+        mirrors = (*self._torchvision_mirrors(), *self.mirrors)
+        return urls + [{f.name: mirror + (f.path or f.name) for f in self.files} for mirror in mirrors]
 
     def _torchvision_mirrors(self) -> list[str]:
         if self.torchvision is None:

@@ -18,7 +18,7 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 class Server(ThreadingHTTPServer):
     """Serves `files` (path below the mode -> content); `url(mode)` is the base address that behaves in that mode.
 
-    Modes: ok, forbidden (403), page (an HTML page with status 200), truncated, wrong (right size, wrong bytes), endless,
+    Modes: ok, well (the same), forbidden (403), page (an HTML page with status 200), truncated, wrong (right size, wrong bytes), endless,
     hang (never answers), trickle (a byte now and then), slow_header (the header itself trickles), interrupt
     (half the file, then Ctrl-C in the main thread).
     """
@@ -29,6 +29,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = files
         self.requests: list[str] = []
+        self.agents: list[str] = []
+        self.forbid: set[str] = set()
         self.stopping = threading.Event()
 
     def url(self, mode: str) -> str:
@@ -39,17 +41,38 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.requests.append(self.path)
-        mode, _, path = self.path.lstrip("/").partition("/")
+        mode, _, path = self._note()
         # The client leaves early, as it should, when the server misbehaves.
         with suppress(BrokenPipeError, ConnectionResetError):
-            getattr(self, mode)(self.server.files[path])
+            getattr(self, mode)(self.server.files.get(path, b""))
+
+    def _note(self) -> tuple[str, str, str]:
+        self.server.requests.append(self.path)
+        self.server.agents.append(self.headers["User-Agent"])
+        return (
+            ("forbidden", "/", "")
+            if self.path in self.server.forbid
+            else self.path.lstrip("/").partition("/")
+        )
+
+    def do_HEAD(self) -> None:
+        mode, _, path = self._note()
+        if mode == "forbidden":
+            self.send_error(403)
+        elif mode == "hang":
+            self.server.stopping.wait()
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.files[path])))
+            self.end_headers()
 
     def ok(self, content: bytes, length: int | None = None) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(content) if length is None else length))
         self.end_headers()
         self.wfile.write(content)
+
+    well = ok
 
     def forbidden(self, content: bytes) -> None:
         self.send_error(403)

@@ -71,7 +71,7 @@ def test_a_module_gets_given_weights_and_runs_in_evaluation_mode() -> None:
     class Lazy(Net):
         def __init__(self, width: int):
             super().__init__(width)
-            self.layer = nn.LazyLinear(width)  # type: ignore[assignment]
+            self.layer = nn.LazyLinear(width)  # type: ignore[assignment]  # as students do
 
     inputs = {"arguments": {"width": 3}, "seed": 1, "X": torch.ones(4, 2)}
     first, again, lazy = (one(net, "module", **inputs)["value"] for net in (Net, Net, Lazy))

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,9 @@ def test_grading_is_silent(
         (lambda b: gzip.compress(b"\0\0\x08\x03\0"), "is no idx file"),
     ],
 )
-def test_damaged_file_is_named(fake_home: Path, tmp_path: Path, damage, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_file_is_named(
+    fake_home: Path, tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+) -> None:
     shutil.copytree(fake_home / "MNIST", tmp_path / "MNIST")
     victim = tmp_path / "MNIST/raw/train-images-idx3-ubyte.gz"
     victim.write_bytes(damage(victim.read_bytes()))
@@ -267,5 +270,5 @@ def test_works_with_the_network_taken_away(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "127.0.0.1:9/FashionMNIST/raw" in done.stdout
-    assert done.stdout.count("cannot be reached") >= 2
+    assert done.stdout.count("torchvision says: <urlopen error") >= 2
     assert not list(tmp_path.rglob("*.gz"))

@@ -1,5 +1,7 @@
 """`batches`: whatever the data is held in, every example comes once."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +28,7 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
 
 
 class Stream(IterableDataset[tuple[torch.Tensor, int]]):
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
         return iter([(torch.full((1, 1, 1), float(i)), i) for i in range(7)])
 
 
@@ -117,6 +119,6 @@ def test_mistakes_are_said_at_once() -> None:
     with pytest.raises(ValueError, match="X has 4 examples, y has 3"):
         batches((X, y[:3]), 2, shuffle=False)
     with pytest.raises(TypeError, match=r"cannot make batches from str: pass a Split \(data.train\)"):
-        batches("mnist", 2, shuffle=False)  # type: ignore[arg-type]
+        batches("mnist", 2, shuffle=False)  # type: ignore[arg-type]  # the wrong type is the point
     with pytest.raises(TypeError, match=r"expected a pair of tensors \(X, y\), got 1"):
-        batches((X,), 2, shuffle=False)  # type: ignore[arg-type]
+        batches((X,), 2, shuffle=False)  # type: ignore[arg-type]  # the wrong type is the point
