@@ -1,6 +1,5 @@
-"""Batches: by index from tensors, or from whatever else torch can iterate over."""
+"""Batches: by index from what is held in tensors, or from whatever else torch can iterate over."""
 
-import math
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
@@ -9,9 +8,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from coursekit.data.dataset import Split
+from coursekit.data.held import Batch, Held, count_batches
 
-Batch = tuple[Tensor, Tensor]
-Batchable = Split | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
+Batchable = Held | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 
 
 def batches(
@@ -23,13 +22,13 @@ def batches(
     drop_last: bool = False,
     device: torch.device | str | None = None,
 ) -> Iterator[Batch]:
-    """Go once through `data` in batches `(X, y)`.
+    """Go once through `data` in batches `(*inputs, y)`, mostly `(X, y)`.
 
-    Tensors are batched by index where they lie, which is as fast as can be. Any other `Dataset` goes through a
-    `DataLoader` without worker processes. A `DataLoader` keeps its own batch size and order.
+    Tensors are batched by index where they lie, which is as fast as can be; sequences by length buckets. Any other
+    `Dataset` goes through a `DataLoader` without worker processes. A `DataLoader` keeps its own batch size and order.
 
     Args:
-        data: a `Split`, a pair of tensors `(X, y)`, a `TensorDataset`, any `Dataset`, or a `DataLoader`.
+        data: a `Split`, `Sequences`, a `TokenStream`, a pair of tensors `(X, y)`, a `TensorDataset`, any `Dataset`, or a `DataLoader`.
         batch_size: examples a batch; the last batch may be smaller.
         shuffle: a new random order; False keeps the order of the data.
         generator: a CPU generator that draws the order, for the same order again; None uses torch's global one.
@@ -44,9 +43,10 @@ def batches(
         return _moved(data, device)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
-    tensors = _tensors(data)
-    if tensors is not None:
-        return _by_index(*tensors, batch_size, shuffle, generator, drop_last, device)
+    inside = held(data)
+    if inside is not None:
+        inside = inside if device is None else inside.to(device)
+        return map(inside.batch, inside.plan(batch_size, shuffle, generator, drop_last))
     if isinstance(data, IterableDataset) and shuffle:
         raise ValueError(
             "an IterableDataset has no indices to shuffle: pass shuffle=False, or shuffle inside it"
@@ -68,51 +68,27 @@ def num_batches(data: Batchable, batch_size: int, *, drop_last: bool = False) ->
     """
     if isinstance(data, DataLoader):
         return len(data)
-    tensors = _tensors(data)
-    examples = data if tensors is None else tensors[1]
-    if not isinstance(examples, Sized):
+    inside = held(data)
+    if inside is not None:
+        return inside.num_batches(batch_size, drop_last)
+    if not isinstance(data, Sized):
         raise TypeError(f"{type(data).__name__} has no length, so its batches cannot be counted beforehand")
-    n = len(examples)
-    return n // batch_size if drop_last else math.ceil(n / batch_size)
+    return count_batches(len(data), batch_size, drop_last)
 
 
-def _tensors(data: Batchable) -> Batch | None:
-    """The pair `(X, y)` behind `data`, if it is held in tensors."""
-    if isinstance(data, Split):
-        return data.X, data.y
+def held(data: Any) -> Held | None:
+    """`data` as it is held in tensors (a pair of tensors becomes a `Split`); None where it is not."""
+    if isinstance(data, Held):
+        return data
     pair = data.tensors if isinstance(data, TensorDataset) else data
     if not isinstance(pair, tuple | list):
         return None
     if len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
         kinds = ", ".join(type(part).__name__ for part in pair)
         raise TypeError(f"expected a pair of tensors (X, y), got {len(pair)} of type ({kinds})")
-    X, y = pair
-    if len(X) != len(y):
-        raise ValueError(f"X has {len(X)} examples, y has {len(y)}: there must be one label an example")
-    return X, y
-
-
-def _by_index(
-    X: Tensor,
-    y: Tensor,
-    batch_size: int,
-    shuffle: bool,
-    generator: torch.Generator | None,
-    drop_last: bool,
-    device: torch.device | str | None,
-) -> Iterator[Batch]:
-    if device is not None:
-        X, y = X.to(device), y.to(device)
-    end = len(y) - len(y) % batch_size if drop_last else len(y)
-    order = torch.randperm(len(y), generator=generator).to(X.device) if shuffle else None
-    for i in range(0, end, batch_size):
-        if order is None:
-            yield X[i : i + batch_size], y[i : i + batch_size]
-        else:
-            chosen = order[i : i + batch_size]
-            yield X.index_select(0, chosen), y.index_select(0, chosen)
+    return Split(*pair)
 
 
 def _moved(loader: Iterable[Any], device: torch.device | str | None) -> Iterator[Batch]:
-    for X, y in loader:
-        yield (X, y) if device is None else (X.to(device), y.to(device))
+    for batch in loader:
+        yield tuple(batch) if device is None else tuple(part.to(device) for part in batch)

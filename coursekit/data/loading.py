@@ -1,6 +1,7 @@
 """`load`: a data set by name, from the first place that has it."""
 
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import torch
 
@@ -9,8 +10,31 @@ from coursekit.data.dataset import DataSet
 from coursekit.data.download import TIMEOUT, fetch, offline_ways
 from coursekit.data.errors import DataError
 from coursekit.data.places import grading, missing, places
+from coursekit.data.text import Corpus, TextDataSet
+
+Images = Literal["mnist", "mnist_5k", "fashion_mnist"]
+Texts = Literal["reviews_en", "reviews_zh", "sst2", "chnsenticorp"]
+Corpora = Literal["tinyshakespeare", "names"]
 
 
+@overload
+def load(
+    name: Images,
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    timeout: float = TIMEOUT,
+    device: torch.device | str | None = None,
+) -> DataSet: ...
+@overload
+def load(
+    name: Texts, *, root: str | Path | None = None, download: bool = False, timeout: float = TIMEOUT
+) -> TextDataSet: ...
+@overload
+def load(
+    name: Corpora, *, root: str | Path | None = None, download: bool = False, timeout: float = TIMEOUT
+) -> Corpus: ...
+@overload
 def load(
     name: str,
     *,
@@ -18,8 +42,16 @@ def load(
     download: bool = False,
     timeout: float = TIMEOUT,
     device: torch.device | str | None = None,
-) -> DataSet:
-    """The data set `name`, ready to train on.
+) -> Any: ...
+def load(
+    name: str,
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    timeout: float = TIMEOUT,
+    device: torch.device | str | None = None,
+) -> Any:
+    """The data set `name`: a `DataSet` of images, a `TextDataSet`, or running text, a `Corpus`.
 
     It comes from the first place that has it: `root`, `$COURSEKIT_HOME`, the user's cache, the installed packages. One
     printed line says which it was. The network is used only with `download=True`, and only when no place has it.
@@ -27,10 +59,11 @@ def load(
 
     Args:
         name: one of those in `list_datasets()`.
-        root: a folder with the files as torchvision lays them out, `root/MNIST/raw/*.gz`, unpacked or not.
+        root: a folder with the files: images as torchvision lays them out, `root/MNIST/raw/*.gz`, unpacked or not;
+            texts in `root/NAME`.
         download: fetch what no place has, into `root` or the user's cache.
         timeout: seconds without progress after which a download goes on to the next address.
-        device: where the tensors should lie; None is the CPU.
+        device: where the tensors of images should lie; None is the CPU.
 
     Raises:
         DataError: there is no such data set, no place has it, a file is damaged, or the download failed.
@@ -49,7 +82,7 @@ def load(
     assert found is not None  # an embedded set is always found
     source, folder = found
     data = entry.build(folder, source)
-    count = f"{sum(map(len, (data.train, data.val, data.test))):,} examples"
+    count = f"{sum(map(len, (data.train, data.val, data.test))):,} {data.unit}"
     if entry is not wanted:
         looked = _looked_in(wanted, root)
         _say(
@@ -60,7 +93,7 @@ def load(
         _say(f"{name}: {count}, {megabytes(entry.size)}, {source}. {_how_to_get(whole)}")
     else:
         _say(f"{name}: {count}, {megabytes(entry.size)}, from {source}.")
-    return data if device is None else data.to(device)
+    return data.to(device) if isinstance(data, DataSet) and device is not None else data
 
 
 def _how_to_get(entry: Entry) -> str:

@@ -6,15 +6,18 @@ from coursekit.train.history import History, Scores
 from coursekit.train.run import Run
 from coursekit.train.scoring import count_parameters, evaluate, predict
 from coursekit.train.step import Outcome, Supervised
+from coursekit.train.tokens import PerToken, TruncatedBPTT
 
 __all__ = [
     "DataError",
     "History",
     "Outcome",
+    "PerToken",
     "Run",
     "Scores",
     "Supervised",
     "TrainingError",
+    "TruncatedBPTT",
     "count_parameters",
     "evaluate",
     "fit",

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset
 
-from coursekit.data import Split, batches
+from coursekit.data.batching import held
+from coursekit.data.dataset import fingerprint as hash_tensors
+from coursekit.data.held import Held, count_batches
 from coursekit.train.errors import DataError
 from coursekit.train.step import check_labels
 
@@ -26,34 +28,30 @@ def train_and_val(data: Any) -> tuple[Any, Any]:
     return data, None
 
 
-def tensors(source: Any) -> tuple[Tensor, Tensor] | None:
-    """The pair `(X, y)` in `source`, where it is held in two tensors."""
-    if isinstance(source, Split):
-        return source.X, source.y
-    pair = source.tensors if isinstance(source, TensorDataset) else source
-    if isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, Tensor) for part in pair):
-        return pair[0], pair[1]
-    return None
-
-
 def fingerprint(data: Any) -> str:
     """A hash of the training data; of its kind and length only, where it is not held in tensors."""
     if hasattr(data, "fingerprint"):
         return str(data.fingerprint)
     source, _ = train_and_val(data)
-    pair = tensors(source)
-    digest = hashlib.sha256()
-    for tensor in pair or ():
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    if pair is None:
-        digest.update(
-            f"{type(source).__name__} {len(source) if isinstance(source, Sized) else None}".encode()
-        )
-    return digest.hexdigest()
+    inside = _held(source)
+    if inside is not None:
+        return hash_tensors(*inside.tensors)
+    length = len(source) if isinstance(source, Sized) else None
+    return hashlib.sha256(f"{type(source).__name__} {length}".encode()).hexdigest()
+
+
+def _held(source: Any) -> Held | None:
+    """As `coursekit.data.batching.held`; what is wrong with a pair of tensors is a DataError."""
+    if isinstance(source, tuple | list) and not all(isinstance(part, Tensor) for part in source):
+        return None  # a list of examples is a Dataset to torch
+    try:
+        return held(source)
+    except (ValueError, TypeError) as error:
+        raise DataError(str(error)) from error
 
 
 class Feed:
-    """A source of batches: a Split, an `(X, y)` pair of tensors, a Dataset, or a DataLoader.
+    """A source of batches: what is held in tensors (a Split, Sequences, a pair `(X, y)`), a Dataset, or a DataLoader.
 
     Tensors are put on the device once and batched by index. A DataLoader keeps its own batch size and order.
 
@@ -74,21 +72,15 @@ class Feed:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.batch_size, self.device, self.shuffle, self.augment = batch_size, device, shuffle, augment
         self.num_classes: int | None = None  # once set, the labels of each batch are checked
-        pair = tensors(source)
-        if pair is not None and len(pair[0]) != len(pair[1]):
-            raise DataError(
-                f"there are {len(pair[0])} inputs and {len(pair[1])} labels; there must be one label each"
-            )
-        self.labels = None if pair is None else pair[1]
-        self.source: Any = source if pair is None else (pair[0].to(device), pair[1].to(device))
+        inside = _held(source)
+        self.held = None if inside is None else inside.to(device)
+        self.source: Any = source if inside is None else self.held
         if self.size == 0:
             raise DataError("there is no data: the data set has no examples; check how it was made or split")
 
     @property
     def size(self) -> int | None:
         """Number of examples, or of batches for a DataLoader; None where the source does not know."""
-        if self.labels is not None:
-            return len(self.labels)
         try:
             return len(self.source)
         except TypeError:  # an IterableDataset, or a DataLoader over one
@@ -97,9 +89,11 @@ class Feed:
     @property
     def num_batches(self) -> int | None:
         """Number of batches in an epoch; None where the source does not know."""
+        if self.held is not None:
+            return self.held.num_batches(self.batch_size, self.drop_last)
         if self.size is None or isinstance(self.source, DataLoader):
             return self.size
-        return self.size // self.batch_size if self.drop_last else -(-self.size // self.batch_size)
+        return count_batches(self.size, self.batch_size, self.drop_last)
 
     @property
     def drop_last(self) -> bool:
@@ -108,19 +102,17 @@ class Feed:
 
     def batches(self, generator: torch.Generator | None = None) -> Iterator[Any]:
         """One pass over the data, as batches on the device; `generator` draws the order."""
-        for batch in self._by_index(generator) if self.labels is not None else self._loaded(generator):
+        for batch in self._loaded(generator) if self.held is None else self._cut(self.held, generator):
             yield batch if self.augment is None else (self.augment(batch[0]), *batch[1:])
 
     def peek(self) -> Any:
         """A first batch (two examples, where the data is held in tensors) on the device; None when there is none."""
-        if self.labels is not None:
-            return tuple(part[:2] for part in self.source)
-        return next(self._loaded(None), None)
+        if self.held is None:
+            return next(self._loaded(None), None)
+        return self.held.batch(self.held.plan(2, False, None, False)[0])
 
-    def _by_index(self, generator: torch.Generator | None) -> Iterator[Any]:
-        return batches(
-            self.source, self.batch_size, shuffle=self.shuffle, generator=generator, drop_last=self.drop_last
-        )
+    def _cut(self, inside: Held, generator: torch.Generator | None) -> Iterator[Any]:
+        return map(inside.batch, inside.plan(self.batch_size, self.shuffle, generator, self.drop_last))
 
     def _loaded(self, generator: torch.Generator | None) -> Iterator[Any]:
         loader = self.source
@@ -137,8 +129,8 @@ class Feed:
     def expect(self, num_classes: int) -> None:
         """Check all labels now where they are held in a tensor, else as they come."""
         self.num_classes = num_classes
-        if self.labels is not None:
-            check_labels(self.labels, num_classes)
+        if self.held is not None:
+            check_labels(self.held.labels, num_classes)
 
     def generators(self) -> list[torch.Generator]:
         """The generators that a DataLoader draws its order from, for the checkpoint."""

@@ -172,5 +172,10 @@ class Scores(dict[str, float]):
             return self[name]
         raise AttributeError(f"these scores have no {name!r}; they have {', '.join(self)}")
 
+    @property
+    def perplexity(self) -> float:
+        """e to the loss: among how many equally likely tokens a language model wavers (`PerToken`, `TruncatedBPTT`)."""
+        return math.exp(self["loss"])
+
     def __repr__(self) -> str:
         return ", ".join(f"{name} {show(name, value)}" for name, value in self.items())

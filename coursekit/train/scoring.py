@@ -76,7 +76,9 @@ def predict(
         data = (data, torch.zeros(len(data), dtype=torch.int64))
     feed = Feed(getattr(data, "test", data), batch_size, place)
     with evaluating(model), autocast(place, pick_precision(precision, place)):
-        return torch.cat([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
+        logits = torch.cat([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
+    order = None if feed.held is None else feed.held.order
+    return logits if order is None else logits[order.argsort()]
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:

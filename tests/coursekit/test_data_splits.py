@@ -120,5 +120,5 @@ def test_subset_of_uneven_classes_takes_what_there_is() -> None:
 
 
 def test_images_and_labels_must_match() -> None:
-    with pytest.raises(ValueError, match="3 images but 2 labels"):
+    with pytest.raises(ValueError, match="X has 3 examples, y has 2"):
         Split(torch.zeros(3, 1, 2, 2), torch.zeros(2))

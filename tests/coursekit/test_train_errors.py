@@ -108,8 +108,8 @@ def test_wrong_labels_of_a_late_batch_of_a_loader():
     [
         (torch.randn(96, 5), r"shape \(2, 5\) \(torch.float32\)"),
         (torch.randint(0, 9, (96, 4)), "torch.int64"),
-        (torch.randn(95, 4), "95 inputs and 96 labels"),
-        (torch.randn(0, 4), "0 inputs and 96 labels"),
+        (torch.randn(95, 4), "X has 95 examples, y has 96"),
+        (torch.randn(0, 4), "X has 0 examples, y has 96"),
     ],
 )
 def test_inputs_that_do_not_fit(X, message):
