@@ -113,8 +113,11 @@ def test_tampering_gains_nothing_and_is_flagged(tiny_course, students):
 
 def test_the_sandbox_shows_neither_solutions_nor_network_nor_others(tiny_course, students):
     spy = (
-        "import os, socket, pathlib, sys\n"
-        "found = [str(p) for p in pathlib.Path('/').rglob('*') if p.name in ('gradebook.db', 'checks.py', 'secret', 'neighbour') and not str(p).startswith((sys.prefix, sys.base_prefix, '/proc'))]\n"
+        "import os, socket, sys\n"
+        "found, skipped = [], (sys.prefix, sys.base_prefix, '/proc', '/sys')\n"
+        "for folder, folders, names in os.walk('/'):\n"
+        "    folders[:] = [f for f in folders if not os.path.join(folder, f).startswith(skipped)]\n"
+        "    found += [os.path.join(folder, n) for n in (*folders, *names) if n in ('gradebook.db', 'checks.py', 'secret', 'neighbour')]\n"
         "try:\n    socket.create_connection(('127.0.0.1', 22), 1); net = True\nexcept OSError as e:\n    net = 'unreachable' not in str(e) and 'refused' not in str(e)\n"
         "writable = [p for p in (sys.prefix, '/usr', '/etc') if os.access(p, os.W_OK)]\n"
         f"root = os.getuid() == 0\n{SCALE}\n"
