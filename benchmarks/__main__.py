@@ -14,6 +14,9 @@ NAMES = {
     "mnist": "time to 99.0 % test accuracy on MNIST: fit with its defaults against the textbook loop",
     "overhead": "fit against the same steps written by hand on the same tensors",
     "import_cost": "import coursekit against import torch, in fresh interpreters",
+    "long_range": "error of an LSTM against a plain recurrent network: adding problem, embedded Reber grammar",
+    "phenomena": "sentiment by phenomenon, an LSTM against a bag of words, with confidence intervals",
+    "sequence": "training tokens a second on SST-2: fit against the textbook loop, same LSTM",
     "zoo": "time to 99.5 % on MNIST with the best of the zoo, against the 5 minutes it may take",
 }
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from coursekit.plot.style import COLORS, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MEASURES = ("loss", "accuracy")
+STYLES: dict[str, Literal["--", "-"]] = {"train": "--", "val": "-"}
+MARKERS = "os^D"  # the next one when the colours begin again
 
 
 class History(Protocol):
@@ -44,27 +49,55 @@ def curves(
         histories = [histories]
     if not any(len(history) for history in histories):
         raise ValueError("there is nothing to draw: no epoch was finished")
-    labels = labels or [f"run {i + 1}" if len(histories) > 1 else "" for i in range(len(histories))]
+    several = len(histories) > 1
+    labels = labels or [f"run {i + 1}" if several else "" for i in range(len(histories))]
     if len(labels) != len(histories):
         raise ValueError(
             f"there are {len(histories)} histories and {len(labels)} labels; give one label each"
         )
-    measures = ["loss"]
-    if any("train_accuracy" in row or "val_accuracy" in row for history in histories for row in history):
-        measures.append("accuracy")
-    figure, axes = new_figure(1, len(measures), 4.5 * len(measures), 3.2)
+    present = {column for history in histories for column in history.columns}
+    measures = [measure for measure in MEASURES if {f"train_{measure}", f"val_{measure}"} & present]
+    figure, axes = new_figure(1, len(measures), 4.5 * len(measures) + (1.2 if several else 0), 3.2)
     for ax, measure in zip(axes[0], measures, strict=True):
         for i, (history, label) in enumerate(zip(histories, labels, strict=True)):
-            for part, style in (("train", "--"), ("val", "-")):
+            for part, style in STYLES.items():
                 column = f"{part}_{measure}"
                 if column in history.columns:
-                    name = f"{label} {part}".strip()
-                    color = COLORS[i % len(COLORS)] if len(histories) > 1 else COLORS[part == "train"]
                     ax.plot(
-                        history["epoch"], history[column], style, marker="o", ms=4, color=color, label=name
+                        history["epoch"],
+                        history[column],
+                        style,
+                        marker=MARKERS[i // len(COLORS) % len(MARKERS)],
+                        markevery=max(1, len(history) // 15),
+                        ms=4,
+                        color=COLORS[i % len(COLORS)] if several else COLORS[part == "train"],
+                        label=f"{label} {part}".strip(),
                     )
         ax.set(xlabel="epoch", ylabel=measure)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend()
+        if not several:
+            ax.legend(prop={"family": ax.title.get_fontfamily()})
+    if several:
+        _legend(figure, axes[0, 0], labels, [part for part in STYLES if f"{part}_loss" in present])
     return figure
+
+
+def _legend(figure: Figure, ax: Axes, labels: Sequence[str], parts: Sequence[str]) -> None:
+    """Beside the pictures, what the colours mean and what the dashes mean: two lines a history would hide the curves."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D(
+            [],
+            [],
+            color=COLORS[i % len(COLORS)],
+            marker=MARKERS[i // len(COLORS) % len(MARKERS)],
+            ms=4,
+            label=label,
+        )
+        for i, label in enumerate(labels)
+    ]
+    lines += [Line2D([], [], color="gray", linestyle=STYLES[part], label=part) for part in parts]
+    # The title has the figure's fonts; a legend, which is made later, would take matplotlib's own.
+    figure.legend(handles=lines, loc="outside right upper", prop={"family": ax.title.get_fontfamily()})

@@ -2,6 +2,7 @@
 
 from coursekit.train.errors import DataError, TrainingError
 from coursekit.train.fitting import fit
+from coursekit.train.gradients import gradient_norms
 from coursekit.train.history import History, Scores
 from coursekit.train.run import Run
 from coursekit.train.scoring import count_parameters, evaluate, predict
@@ -21,5 +22,6 @@ __all__ = [
     "count_parameters",
     "evaluate",
     "fit",
+    "gradient_norms",
     "predict",
 ]

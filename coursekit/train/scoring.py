@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from coursekit.models.modes import evaluating
 from coursekit.train.device import autocast, pick_precision
@@ -59,7 +60,7 @@ def predict(
     device: str | torch.device | None = None,
     precision: str = "auto",
 ) -> Tensor:
-    """The logits (N, C) of `model`, float32 on the CPU, in the order of the data.
+    """The logits (N, C) of `model`, float32 on the CPU, in the order of the data; (N, T, C) where it gives some a step.
 
     Args:
         model: maps a batch (N, ...) to logits (N, C); used in eval mode, whatever its mode.
@@ -76,9 +77,17 @@ def predict(
         data = (data, torch.zeros(len(data), dtype=torch.int64))
     feed = Feed(getattr(data, "test", data), batch_size, place)
     with evaluating(model), autocast(place, pick_precision(precision, place)):
-        logits = torch.cat([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
+        logits = _joined([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
     order = None if feed.held is None else feed.held.order
     return logits if order is None else logits[order.argsort()]
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    """Batches of logits, one below the other; those of sequences are filled up with zeros to the longest."""
+    if pieces and pieces[0].ndim == 3:
+        longest = max(piece.shape[1] for piece in pieces)
+        pieces = [F.pad(piece, (0, 0, 0, longest - piece.shape[1])) for piece in pieces]
+    return torch.cat(pieces)
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:

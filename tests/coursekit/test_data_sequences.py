@@ -172,6 +172,15 @@ def test_per_token_counts_real_steps_only() -> None:
     assert evaluate(model, data, step=PerToken()).accuracy == 1.0
 
 
+def test_predictions_for_each_step_are_filled_up() -> None:
+    data = numbered([3, 1, 2, 5])
+    model = Tagger()
+    logits = predict(model, data, batch_size=2)
+    assert logits.shape == (4, 5, 20)
+    for row, (x, _) in zip(logits, data, strict=True):
+        assert torch.equal(row[: len(x)], model.table(x))
+
+
 def test_per_token_says_what_does_not_fit() -> None:
     from coursekit.train import DataError
 

@@ -20,6 +20,11 @@ PARAMETERS = {
     "lenet": 61_706,
     "alexnet_small": 133_914,
     "alexnet": 61_100_840,
+    "bow": 100_202,
+    "rnn": 129_698,
+    "gru": 188_578,
+    "lstm": 218_018,
+    "char_lm": 350_593,
 }
 SMALL = {"alexnet": {"num_classes": 10, "dropout": 0.0}}  # less to compute, the same code
 
@@ -31,6 +36,11 @@ def build(name: str, batch_size: int = 4) -> tuple[nn.Module, torch.Tensor, torc
     return model, X, y
 
 
+def loss_of(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of one row of logits an example, or one a step."""
+    return F.cross_entropy(logits.flatten(0, -2), y.flatten())
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_parameter_count(name: str) -> None:
     with torch.device("meta"):  # shapes without memory
@@ -40,9 +50,9 @@ def test_parameter_count(name: str) -> None:
 
 @pytest.mark.parametrize("name", list_models())
 def test_one_row_of_logits_an_example(name: str) -> None:
-    model, X, _ = build(name)
+    model, X, y = build(name)
     logits = model.eval()(X)
-    assert logits.shape == (4, model.config["num_classes"])
+    assert logits.shape == (*y.shape, model.config.get("num_classes") or model.config["vocab_size"])
     assert logits.isfinite().all()
 
 
@@ -51,13 +61,14 @@ def test_every_argument_has_a_default_and_is_in_the_config(name: str) -> None:
     model = get_model(name)
     assert model.name == name
     assert model.config == model_info(name).defaults
-    assert get_model(name, num_classes=3).config == model.config | {"num_classes": 3}
+    outputs = "num_classes" if "num_classes" in model.config else "vocab_size"
+    assert get_model(name, **{outputs: 3}).config == model.config | {outputs: 3}
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_gradient_reaches_every_parameter(name: str) -> None:
     model, X, y = build(name)
-    F.cross_entropy(model(X), y).backward()
+    loss_of(model(X), y).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
@@ -70,11 +81,11 @@ def test_overfits_one_batch(name: str) -> None:
     model, X, y = build(name, batch_size=8)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4 if name == "alexnet" else 3e-3, fused=True)
     for step in range(100):
-        loss = F.cross_entropy(model.train()(X), y)
+        loss = loss_of(model.train()(X), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 10 == 9 and (model.eval()(X).argmax(1) == y).all():
+        if step % 10 == 9 and (model.eval()(X).argmax(-1) == y).all():
             return
     pytest.fail(f"after 100 steps on one batch the loss is still {loss.item():.3f}")
 
@@ -97,7 +108,7 @@ def test_runs_in_bf16_and_agrees(name: str) -> None:
     exact = model.eval()(X)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(X)
-        F.cross_entropy(logits, y).backward()
+        loss_of(logits, y).backward()
     assert logits.dtype == torch.bfloat16
     assert (logits.float() - exact).abs().max() <= 0.05 * max(1.0, exact.abs().max().item())
 
