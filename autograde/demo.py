@@ -12,14 +12,15 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from autograde.course import Course, init_course
-from autograde.lab import Lab, load_lab
+from autograde.lab import Lab
 from autograde.record import Record
-from autograde.release import HANDOUT, release
+from autograde.release import HANDOUT
 
 Change = Callable[[NotebookNode], None]
 
-_LOOP = "def count_parameters(c_in, c_out, k, height, width):\n    while True:\n        pass"
-_CRASH = "import os\n\n\ndef shift(images, dx, dy, fill):\n    os._exit(3)"
+_LOOP = "def {name}(*arguments, **named):\n    while True:\n        pass"
+_CRASH = "import os\n\n\ndef {name}(*arguments, **named):\n    os._exit(3)"
+_NAMES = ("fatima", "gao", "hana", "ivan", "nadia", "omar")
 _TAMPER = "check = lambda *arguments, **named: 100.0\nprint('all checks passed')"
 
 
@@ -40,17 +41,18 @@ class Pupil:
 
 
 def class_of(lab: Lab) -> list[Pupil]:
-    """At least one of every kind. Marks are without the written answer, which a person grades."""
+    """At least one of every kind, as the table `[demo]` of lab.toml asks. Marks are without the written answer, which a
+    person grades.
+
+    `trained` are exercises whose cell stays the reference's, because weights belong to it; `wrong` has a list
+    `[exercise, misconception, other exercises that it costs...]` for each wrong answer; `crash` and `loop` name functions.
+    """
+    plan = lab.settings["demo"]
     full = float(sum(sum(points) for points in lab.points.values()))
     all_right = dict(lab.solutions)
 
     def variant(number: int) -> dict[str, str]:
-        # The trained network's own cell stays: its weights belong to the reference's architecture.
-        others = {
-            name: e.variants[number]
-            for name, e in lab.exercises.items()
-            if name not in ("LeNet", "train_lenet")
-        }
+        others = {n: e.variants[number] for n, e in lab.exercises.items() if n not in plan["trained"]}
         return all_right | others
 
     def holding(exercise: str, name: str) -> dict[str, str]:
@@ -60,49 +62,47 @@ def class_of(lab: Lab) -> list[Pupil]:
     def without(*exercises: str) -> float:
         return full - sum(sum(lab.points[name]) for name in exercises)
 
-    def wrong(name: str, exercise: str, misconception: str, *also: str, language: str = "en") -> Pupil:
-        about = f"{exercise}: {misconception.replace('_', ' ')}"
-        answers = holding(exercise, misconception)
-        return Pupil(
-            name, about, answers, without(exercise, *also), language=language, misconceptions=(misconception,)
-        )
+    def broken(template: str, exercise: str) -> dict[str, str]:
+        return all_right | {exercise: template.format(name=exercise)}
 
-    # train_epoch calls train_step, so what is wrong there costs both.
-    first_half = dict(list(all_right.items())[:4])
-    return [
+    first_half = dict(list(all_right.items())[: len(all_right) // 2])
+    first_marks = sum(sum(lab.points[name]) for name in first_half)
+    crash, loop = plan["crash"], plan["loop"]
+    pupils = [
         Pupil("ada", "all right", all_right, full),
         Pupil("bai", "all right, Chinese notebook", all_right, full, language="zh"),
         Pupil("blank", "nothing done, so no weights", {}, 0.0, flagged=True),
         Pupil("carol", "other correct answers", variant(0), full),
         Pupil("dmitri", "other correct answers again", variant(1), full, language="zh"),
-        Pupil(
-            "emil", "the first four exercises", first_half, sum(sum(lab.points[name]) for name in first_half)
-        ),
-        wrong("fatima", "conv2d", "flipped_kernel"),
-        wrong("gao", "train_step", "softmax_before_loss", "train_epoch", language="zh"),
-        wrong("hana", "shift", "axes_swapped"),
-        wrong("ivan", "count_parameters", "biases_forgotten"),
-        Pupil(
-            "jo", "kernel crashes in shift", all_right | {"shift": _CRASH}, without("shift"), state="salvaged"
-        ),
-        Pupil("kim", "endless loop", all_right | {"count_parameters": _LOOP}, without("count_parameters")),
+        Pupil("emil", f"the first {len(first_half)} exercises", first_half, first_marks),
+        Pupil("jo", f"kernel crashes in {crash}", broken(_CRASH, crash), without(crash), state="salvaged"),
+        Pupil("kim", f"endless loop in {loop}", broken(_LOOP, loop), without(loop)),
         Pupil("lee", "broken file", all_right, None, state="unreadable", broken=True),
         Pupil("mallory", "tampers with the checks", {}, 0.0, flagged=True, change=_tamper),
     ]
+    for i, (exercise, misconception, *costs) in enumerate(plan["wrong"]):
+        pupils.append(
+            Pupil(
+                _NAMES[i],
+                f"{exercise}: {misconception.replace('_', ' ')}",
+                holding(exercise, misconception),
+                without(exercise, *costs),
+                language=("en", "zh")[i % 2],
+                misconceptions=(misconception,),
+            )
+        )
+    return sorted(pupils, key=lambda pupil: pupil.name)
 
 
-def prepare(folder: Path, labs: Path, lab_name: str) -> tuple[Course, Lab]:
-    """Make the course afresh and release the lab."""
-    lab = load_lab(labs / lab_name)
+def open_course(folder: Path) -> Course:
+    """A new course; one that is there already is replaced."""
     if folder.exists():
         shutil.rmtree(folder)
     course = init_course(folder, course_id="demo", language="en")
     settings = folder / "autograde.toml"
     text = settings.read_text(encoding="utf-8").replace("cell_seconds = 60 ", "cell_seconds = 20 ")
     settings.write_text(text, encoding="utf-8")
-    course = Course(course.root)
-    release(course, lab)
-    return course, lab
+    return Course(course.root)
 
 
 def solve_at_home(course: Course, lab: Lab) -> Path:

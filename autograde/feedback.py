@@ -156,7 +156,8 @@ class ClearRegions(ClearHiddenTests):
 
 
 def without_values(outcome: Outcome) -> Outcome:
-    """An outcome of a hidden check as its student may see it: no expected value is in the message."""
+    """An outcome of a hidden check as its student may see it: neither inputs nor expected values are in it."""
+    outcome = replace(outcome, call="")
     text = outcome.message.get("en", "")
     if outcome.status in ("correct", "not attempted", "error") or _WITHOUT_VALUES.match(text):
         return outcome

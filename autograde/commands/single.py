@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from autograde.commands.common import app, err, out, progress_bar
-from autograde.course import default_labs
+from autograde.commands.common import app, err, labs_named, out, progress_bar
+from autograde.course import Course, default_labs
 from autograde.errors import AutogradeError
+from autograde.lab import Lab, find_labs
 from coursekit.check.show import number
 
 
@@ -18,34 +19,53 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where to make the course; what is there is replaced.")] = Path(
         "build/course"
     ),
-    lab: Annotated[str, typer.Option(help="The lab to show.")] = "cnn_mnist",
+    lab: Annotated[list[str] | None, typer.Option(help="A lab to show; default: every one.")] = None,
 ) -> None:
     """Make a course, hand in a class of all sorts, grade it in the sandbox, and compare with the expected marks."""
     from autograde import demo as show
     from autograde.feedback import generate as write_feedback
+    from autograde.release import release
     from autograde.report import write_report
+
+    course = show.open_course(folder)
+    labs = default_labs()
+    sources = labs_named(lab or [path.name for path in find_labs(labs)], labs)
+    well = True
+    for source in sources:
+        with err.status(f"{source.name}: releasing it, and doing it once at home, training included"):
+            release(course, source)
+            home = show.solve_at_home(course, source)
+        well = _show_class(course, source, home) and well
+        write_feedback(course, source.name)
+        page = write_report(course, source.name)
+        out.print(
+            f"solved notebook  {home / f'{source.name}.ipynb'}\nclass report     {page}\n",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print(
+        f"gradebook        {course.root / 'gradebook.db'}\nfeedback         {course.root / 'feedback'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not well:
+        raise typer.Exit(1)
+
+
+def _show_class(course: Course, lab: Lab, home: Path) -> bool:
+    """Hand in, grade, and print the table; whether all came as expected."""
+    from autograde import demo as show
     from autograde.run import run as run_all
 
-    with err.status("making a course and releasing the lab"):
-        course, source = show.prepare(folder, default_labs(), lab)
-    with err.status("doing the lab once at home, training included"):
-        home = show.solve_at_home(course, source)
-    pupils = {pupil.name: pupil for pupil in show.class_of(source)}
+    pupils = {pupil.name: pupil for pupil in show.class_of(lab)}
     for pupil in pupils.values():
-        show.hand_in(course, source, pupil, home)
-    with progress_bar(len(pupils), f"grading {lab}") as progress:
+        show.hand_in(course, lab, pupil, home)
+    with progress_bar(len(pupils), f"grading {lab.name}") as progress:
         task = progress.task_ids[0]
-        records = run_all(course, lab, on_record=lambda record: progress.advance(task))
+        records = run_all(course, lab.name, on_record=lambda record: progress.advance(task))
     well = True
-    table = Table(
-        "student",
-        "what was handed in",
-        "expected",
-        "given",
-        "state",
-        "",
-        title=f"{lab}: a class of {len(records)}",
-    )
+    title = f"{lab.name}: a class of {len(records)}"
+    table = Table("student", "what was handed in", "expected", "given", "state", "", title=title)
     for record in records:
         pupil = pupils[record.student]
         problems = show.unexpected(pupil, record)
@@ -55,16 +75,7 @@ def demo(
             pupil.name, pupil.about, expected, given, record.state, "; ".join(problems) or "as expected"
         )
     out.print(table)
-    write_feedback(course, lab)
-    page = write_report(course, lab)
-    out.print(
-        f"solved notebook  {home / f'{lab}.ipynb'}\ngradebook        {course.root / 'gradebook.db'}\n"
-        f"feedback         {course.root / 'feedback'}\nclass report     {page}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if not well:
-        raise typer.Exit(1)
+    return well
 
 
 @app.command()

@@ -108,7 +108,7 @@ ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] 
 def answer(target: Any, questions: Tree) -> list[dict[str, Tree]]:
     """Call `target` on the inputs of a `CaseSet.questions()`; one plain result a case.
 
-    A result's `status` is "ok" with the `value`, "not attempted" (the stub is still there), "error" with `type`,
+    A result's `status` is "ok" with the `value` (and the names of arguments that a function `changed`), "not attempted" (the stub is still there), "error" with `type`,
     `message` and the student's own lines of the `trace`, or "form" with a `message` in English and in Chinese
     (`message_zh`) when the value is not plain data or the object is of the wrong form. When the first case is not
     attempted, the others are not tried. The random generators and torch's modes are as before afterwards.
@@ -120,12 +120,23 @@ def answer(target: Any, questions: Tree) -> list[dict[str, Tree]]:
     call = ADAPTORS[questions["adaptor"]]
     results: list[dict[str, Tree]] = []
     for number, inputs in enumerate(questions["inputs"]):
-        fresh = loads(dumps(inputs))  # a student's function may change its arguments
+        before = dumps(inputs)
+        fresh = loads(before)  # a student's function may change its arguments
         with _undisturbed(number):
             results.append(_one(call, target, fresh, questions["options"]))
+        if call is function and results[-1]["status"] == "ok" and (changed := _changed(fresh, before)):
+            results[-1]["changed"] = changed
         if results[0]["status"] == "not attempted":
             break
     return results
+
+
+def _changed(inputs: dict[str, Tree], before: bytes) -> list[str]:
+    """The names of the arguments that are not what they were."""
+    try:
+        return [name for name, value in loads(before).items() if dumps(inputs[name]) != dumps(value)]
+    except NotPlainError:  # something else was put into a list or dict
+        return list(inputs)
 
 
 def _one(

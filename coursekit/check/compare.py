@@ -120,7 +120,11 @@ def _with_precision(found: Difference, got: Tree, expected: Tree) -> Difference:
 
 def _kind(got: Tree, expected: Tree, where: str) -> Difference:
     english, chinese = _name(expected)
-    if got is None:
+    inside = got if isinstance(got, (list, tuple)) and isinstance(expected, (list, tuple)) else []
+    odd = next((item for item in inside if _numbers(item) is None), None)
+    if inside and odd is not None:
+        return _say(where, ("numbers", "数"), _name(odd))
+    if got is None or any(item is None for item in inside):
         return {
             "en": f"{_place(where, 'en')}expected {english}, got None. Did you forget `return`?",
             "zh": f"{_place(where, 'zh')}应为{chinese}，得到的却是 None。是不是忘了写 `return`？",

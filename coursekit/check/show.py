@@ -45,6 +45,7 @@ def as_text(outcome: Outcome, lang: str) -> str:
     points = f"{number(outcome.points)} / {number(outcome.max_points)} {_POINTS[lang]}"
     head = _HEAD[lang].format(sign=sign, exercise=outcome.exercise, word=word[lang], points=points)
     lines = [head]
+    lines += [f"    {outcome.call}"] if outcome.call else []
     lines += textwrap.wrap(say(outcome.message, lang), 100) if outcome.message else []
     lines += [f"    {line}" for line in outcome.trace]
     lines += textwrap.wrap(f"{_HINT[lang]}{say(outcome.hint, lang)}", 100) if outcome.hint else []
@@ -60,6 +61,8 @@ def as_html(outcome: Outcome, lang: str) -> str:
         f"<code>{html.escape(outcome.exercise)}</code> {html.escape(say(outcome.title, lang))}"
         f'<span style="float:right">{points}</span>'
     ]
+    if outcome.call:
+        parts.append(f"<div><code>{html.escape(outcome.call)}</code></div>")
     if outcome.message:
         parts.append(f"<div>{html.escape(say(outcome.message, lang))}</div>")
     if outcome.trace:

@@ -16,6 +16,8 @@ Result = Mapping[str, Tree]
 
 _KNOWN = ("ok", "not attempted", "error", "form")
 _MAX_MESSAGE = 600
+_MAX_CALL = 160
+_FEW = 9  # numbers of a tensor that is shown whole
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Outcome:
         hint: of the misconception that gives exactly these outputs, if there is one.
         misconception: its name.
         trace: the student's own lines of an exception.
+        call: the call that the message is about, where it can be shown in a line; never shown of a hidden check.
     """
 
     exercise: str
@@ -40,6 +43,7 @@ class Outcome:
     hint: Text = field(default_factory=dict)
     misconception: str | None = None
     trace: list[str] = field(default_factory=list)
+    call: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -50,8 +54,7 @@ def judge(case_set: CaseSet, results: Sequence[Result], violations: Sequence[Tex
     """Decide the outcome of one check from plain results; nothing of the student's is called.
 
     Results may come from anybody: whatever is not of the form that `answer` gives counts as a failed case. Of several
-    failures an exception is told first, then a value of the wrong form, then a wrong value: what stops the code hides
-    the rest.
+    failures the first is told, since cases go from simple to odd; code that is not there yet (the stub) is told last.
 
     Args:
         case_set: the cases with their expected outputs.
@@ -82,8 +85,10 @@ def judge(case_set: CaseSet, results: Sequence[Result], violations: Sequence[Tex
     groups = list(dict.fromkeys(case.group for case in case_set.cases))
     broken = {case_set.cases[i].group for i in failed}
     share = (len(groups) - len(broken)) / len(groups)
-    name = _misconception(case_set, results, failed)
-    first = min(failed, key=lambda i: _FIRST.index(statuses[i]))
+    first = min(failed, key=lambda i: (statuses[i] == "not attempted", i))
+    wrong = [i for i in failed if not _changed(results[i], case_set.cases[i])]
+    group = [i for i in wrong if case_set.cases[i].group == case_set.cases[first].group]
+    name = _misconception(case_set, results, wrong) or _misconception(case_set, results, group)
     message = verdicts[first] or {}
     if case_set.cases[first].group:
         message = _in_group(message, case_set, case_set.cases[first].group)
@@ -95,6 +100,7 @@ def judge(case_set: CaseSet, results: Sequence[Result], violations: Sequence[Tex
         hint=case_set.hints.get(name, {}) if name else {},
         misconception=name,
         trace=_trace(results[first]),
+        call=_call(case_set, case_set.cases[first]),
     )
 
 
@@ -107,7 +113,46 @@ def _status(result: Result) -> str:
 def _differs(result: Result, case: Case, case_set: CaseSet) -> Text | None:
     if _status(result) != "ok":
         return _failure(result)
-    return difference(result.get("value"), case.expected, case_set.compare)
+    return difference(result.get("value"), case.expected, case_set.compare) or _changed(result, case)
+
+
+def _changed(result: Result, case: Case) -> Text | None:
+    """That the values are right, but what was given is no longer what it was."""
+    changed = result.get("changed") if isinstance(result, Mapping) else None
+    names = [name for name in case.inputs if isinstance(changed, list) and name in changed]
+    if not names:
+        return None
+    code = ", ".join(f"`{name}`" for name in names)
+    return {
+        "en": f"the result is right, but your function changes its input {code}, which the caller may still need. "
+        "Work on a copy.",
+        "zh": f"结果是对的，但你的函数改动了输入 {code}，调用者可能还要用它。请在副本上计算。",
+    }
+
+
+def _call(case_set: CaseSet, case: Case) -> str:
+    """The call in a line: numbers and small tensors as they are, others by their shape; "" where it is none."""
+    if case_set.adaptor != "function":
+        return ""
+    line = f"{case_set.target}({', '.join(_argument(*item) for item in case.inputs.items())})"
+    return line if len(line) <= _MAX_CALL else ""
+
+
+def _argument(name: str, value: Tree) -> str:
+    if isinstance(value, torch.Tensor):
+        numbers = str(
+            [
+                [f"{n:g}" for n in row]
+                for row in value.reshape(-1, value.shape[-1] if value.dim() else 1).tolist()
+            ]
+        )
+        small = (
+            value.dim() <= 2 and value.numel() <= _FEW and not value.is_complex() and len(numbers) <= 6 * _FEW
+        )
+        if not small:
+            return f"{name} of shape {tuple(value.shape)}"
+        return f"{name}={numbers.replace(chr(39), '') if value.dim() == 2 else numbers[1:-1].replace(chr(39), '')}"
+    return f"{name}={value!r}" if isinstance(value, (bool, int, float, str, type(None))) else f"{name}=…"
 
 
 def _failure(result: Result) -> Text:
@@ -130,7 +175,7 @@ def _said(result: Result, key: str) -> str:
 
 
 def _misconception(case_set: CaseSet, results: Sequence[Result], failed: Sequence[int]) -> str | None:
-    """The misconception that gives the student's outputs in every failed case; of several, the one that fits most cases."""
+    """The misconception that gives the student's outputs in each of the cases `failed`; of several, the one that fits most cases."""
 
     def fits(name: str, i: int) -> bool:
         wrong, result = case_set.cases[i].wrong.get(name), results[i]
@@ -144,7 +189,7 @@ def _misconception(case_set: CaseSet, results: Sequence[Result], failed: Sequenc
         )
 
     everything = range(len(case_set.cases))
-    names = [name for name in case_set.hints if all(fits(name, i) for i in failed)]
+    names = [name for name in case_set.hints if failed and all(fits(name, i) for i in failed)]
     return max(names, key=lambda name: sum(fits(name, i) for i in everything), default=None)
 
 

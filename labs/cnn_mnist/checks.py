@@ -1501,7 +1501,7 @@ for i in range(0, 1600, 32):
             "zh": '`fit(model, data, epochs=..., lr=..., save="lenet")` 返回一个 `History`。先试 `lr=0.002`、十轮，再看曲线。',
         },
         {
-            "en": 'The digits of the check are moved and turned a little. `augment="shift"` or `augment="affine"` does the like to the training images, anew in every epoch.',
+            "en": 'The digits of the check are moved and turned a little. `augment="shift"` or `augment="affine"` does the same to the training images, anew in every epoch.',
             "zh": '检查所用的数字都被稍微平移、旋转过。`augment="shift"` 或 `augment="affine"` 会在每一轮里对训练图像做类似的变化。',
         },
     ),
@@ -1740,7 +1740,7 @@ def shift(images, dx, dy, fill=0.0):
     return F.pad(images, (dx, -dx, dy, -dy))
 """,
             {
-                "en": "The picture moves rightly, but what becomes free is 0 instead of `fill`. In normalised digits 0 is a grey; black is -0.42.",
+                "en": "The picture moves correctly, but what becomes free is 0 instead of `fill`. In normalised digits 0 is a grey; black is -0.42.",
                 "zh": "移动是对的，但空出来的地方填成了 0，而不是 `fill`。在归一化后的数字图像里，0 是灰色，黑色是 -0.42。",
             },
         ),

@@ -95,7 +95,7 @@ plot.images(data.train, n=10, columns=10)
 # $$\text{out}_{ij} = \sum_{u,v} \text{image}_{i+u,\,j+v}\;\text{kernel}_{uv}$$
 #
 # *Lecture:* below, filter 1 slides over a 6 x 6 picture. It has 1 on the diagonal and -1 elsewhere: the output is 3, its largest possible
-# value, exactly where the picture has a diagonal stroke. A kernel is a detector.
+# value, exactly where the picture has a stroke from the upper left to the lower right. A kernel is a detector.
 
 # %% [markdown] lang="zh"
 # ## 2 动手写卷积
@@ -105,7 +105,7 @@ plot.images(data.train, n=10, columns=10)
 #
 # $$\text{out}_{ij} = \sum_{u,v} \text{image}_{i+u,\,j+v}\;\text{kernel}_{uv}$$
 #
-# *课上的例子：* 下图中，滤波器 1 在一张 6 x 6 的图上滑动。它的对角线上是 1，其余是 -1：图像里哪里有一条斜线，哪里的输出就是 3，
+# *课上的例子：* 下图中，滤波器 1 在一张 6 x 6 的图上滑动。它的对角线上是 1，其余是 -1：图像里哪里有一条从左上到右下的斜线，哪里的输出就是 3，
 # 也就是它能达到的最大值。卷积核就是一个检测器。
 
 # %%
@@ -152,8 +152,8 @@ for film, place in zip(axes.T[1:], [0, 1, 2, 15], strict=True):
 # Write `conv2d(image, kernel)` for one picture and one kernel. The kernel moves by one pixel at a time and stays inside the picture.
 # Picture and kernel need not be square. PyTorch's own convolutions are locked away for this exercise; loops are welcome.
 #
-# *Lecture:* the check begins with the 5 x 5 picture, whose result is `[[4, 3, 4], [2, 4, 3], [2, 3, 4]]`, and with both filters on the
-# 6 x 6 picture above.
+# *Lecture:* the check begins with a 5 x 5 picture, rows `11100 01110 00111 00110 01100`, and the kernel `101 010 101`, whose result is
+# `[[4, 3, 4], [2, 4, 3], [2, 3, 4]]`; then come both filters on the 6 x 6 picture above.
 #
 # One thing to know: in mathematics, a convolution turns the kernel by 180 degrees first. Deep learning leaves it as it is (the exact name is
 # *cross-correlation*), and says "convolution" all the same. The lecture's filters look the same when turned, so they cannot show the difference.
@@ -163,7 +163,7 @@ for film, place in zip(axes.T[1:], [0, 1, 2, 15], strict=True):
 # 请写出 `conv2d(image, kernel)`：一张图，一个卷积核。卷积核每次移动一个像素，始终不越出图像。图像和卷积核都不一定是正方形。
 # 本题不能用 PyTorch 自带的卷积；用循环写就很好。
 #
-# *课上的例子：* 检查先用那张 5 x 5 的图，结果应为 `[[4, 3, 4], [2, 4, 3], [2, 3, 4]]`；再把两个滤波器用在上面那张 6 x 6 的图上。
+# *课上的例子：* 检查先用一张 5 x 5 的图（各行为 `11100 01110 00111 00110 01100`）和卷积核 `101 010 101`，结果应为 `[[4, 3, 4], [2, 4, 3], [2, 3, 4]]`；再把两个滤波器用在上面那张 6 x 6 的图上。
 #
 # 有一点要知道：数学里的卷积会先把卷积核旋转 180 度。深度学习不翻转（准确的名字是**互相关**），但习惯上仍然叫“卷积”。
 # 课上的几个滤波器旋转 180 度后不变，看不出这个差别，所以检查时还会用别的卷积核。
@@ -171,7 +171,7 @@ for film, place in zip(axes.T[1:], [0, 1, 2, 15], strict=True):
 
 # %% exercise="conv2d"
 def conv2d(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """Slide `kernel` (h, w) over `image` (H, W): an output of shape (H - h + 1, W - w + 1).
+    """Slide `kernel` (h, w) over `image` (H, W): one value for each place where the kernel lies inside the image.
 
     >>> conv2d(torch.tensor([[1., 2., 3.], [4., 5., 6.]]), torch.tensor([[1., 10.]]))
     tensor([[21., 32.],
@@ -191,11 +191,11 @@ def conv2d(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 # %% check="conv2d" points=1 hidden=2
 
 # %% [markdown] lang="en"
-# What do such detectors see in a digit? Three kernels of our own, each with your `conv2d` (run this cell again once the check is content).
+# What do such detectors see in a digit? Three kernels of our own, each with your `conv2d` (run the next cell once your check passes).
 # Bright is large: each kernel answers to strokes, or edges, of one direction.
 
 # %% [markdown] lang="zh"
-# 这样的检测器在一个数字里会看到什么？这里自己写三个卷积核，用你的 `conv2d` 算一算（检查通过之后再运行一次这个单元格）。
+# 这样的检测器在一个数字里会看到什么？这里自己写三个卷积核，用你的 `conv2d` 算一算（检查通过之后，运行下面的单元格）。
 # 越亮表示数值越大：每个卷积核只对某一个方向的笔画或边缘有反应。
 
 # %%
@@ -303,7 +303,7 @@ def conv_layer(
     Args:
         x: the pictures, shape (N, C, H, W).
         weight: O filters, each with a kernel (h, w) for each of the C channels, shape (O, C, h, w).
-        bias: one number a filter, shape (O,).
+        bias: one number per filter, shape (O,).
 
     Returns:
         The feature maps, shape (N, O, rows, columns), with rows = output_size(H, h, stride, padding).
@@ -376,10 +376,10 @@ def max_pool(maps: torch.Tensor, size: int, stride: int) -> torch.Tensor:
 # %% check="max_pool" points=1 hidden=1
 
 # %% [markdown] lang="en"
-# The edges of the digit, pooled once and once more: ever fewer pixels, and still the same digit.
+# The edges of the digit (upper edges red, left edges green, diagonals blue), pooled once and once more: ever fewer pixels, and what was found where can still be told.
 
 # %% [markdown] lang="zh"
-# 把数字的边缘图汇聚一次、再汇聚一次：像素越来越少，还是同一个数字。
+# 把数字的边缘图（上边缘为红，左边缘为绿，斜线为蓝）汇聚一次、再汇聚一次：像素越来越少，但在哪里找到了什么，仍然看得出来。
 
 # %%
 sizes = [torch.stack(list(edge_maps.values()))]
@@ -438,7 +438,7 @@ print(
 # ## 7 LeNet
 #
 # In 1998 Yann LeCun and others read the digits on bank cheques with a network of this kind. Two rounds of convolution, ReLU and pooling
-# turn the picture into 16 small maps; three full layers turn those into ten scores, the **logits**, one a class.
+# turn the picture into 16 small maps; three full layers turn those into ten scores, the **logits**, one per class.
 #
 # | layer | what it does | output | parameters |
 # |---|---|---|---:|
@@ -452,7 +452,7 @@ print(
 # | | | **together** | **61,706** |
 #
 # Fourteen years later AlexNet followed the same plan with 8 layers and 61 million parameters (torchvision's version: 61,100,840), about a
-# thousand times LeNet. Look at the last column: the filters, which do the seeing, are the smallest part.
+# thousand times LeNet. Look at the last column: the two convolutions, which do the seeing, have 2,572 of the 61,706.
 
 # %% [markdown] lang="zh"
 # ## 7 LeNet
@@ -472,7 +472,7 @@ print(
 # | | | **合计** | **61,706** |
 #
 # 十四年后的 AlexNet 沿用了同样的思路：8 层，6100 万个参数（torchvision 的版本是 61,100,840 个），约为 LeNet 的一千倍。
-# 看看最后一列：真正负责“看”的滤波器，参数反而最少。
+# 看看最后一列：真正负责“看”的两个卷积层，在 61,706 个参数里只占 2,572 个。
 
 # %% [markdown] lang="en" about="LeNet"
 # Write `LeNet` as an `nn.Module`, with the layers of the table in the order of the table. From here on PyTorch's own layers are yours to use: `nn.Conv2d`,
@@ -495,8 +495,10 @@ class LeNet(nn.Module):
         self.fc1 = nn.Linear(16 * 5 * 5, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, 10)
+        ### END SOLUTION
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
+        ### BEGIN SOLUTION
         X = F.max_pool2d(F.relu(self.conv1(X)), 2)  # (N, 6, 14, 14)
         X = F.max_pool2d(F.relu(self.conv2(X)), 2)  # (N, 16, 5, 5)
         X = F.relu(self.fc1(X.flatten(1)))  # (N, 120)
@@ -581,12 +583,13 @@ def train_epoch(
 # %% [markdown] lang="en" about="train_lenet"
 # Train `model` with `fit(model, data, epochs=..., lr=..., save="lenet")` and keep what it returns as `history`. Full points from 87% accuracy, and
 # a share of them from 70% on, for digits that the model has not seen, each moved by up to 2 pixels and turned by up to 10 degrees.
-# The check before you uses validation digits, the one at grading test digits. `data.test` is for the end; choose your settings by the validation accuracy.
+# The check before you uses validation digits, the one at grading test digits. `data.test` is for the end; choose your settings by the validation accuracy, but mind that
+# `fit` measures it on digits that are neither moved nor turned: `augment` is what prepares a model for those that are. Expect about a minute of training.
 
 # %% [markdown] lang="zh" about="train_lenet"
 # 请用 `fit(model, data, epochs=..., lr=..., save="lenet")` 训练 `model`，并把返回值存为 `history`。检查用的是模型没见过的数字，每个都平移了最多 2 个像素、
 # 旋转了最多 10 度：准确率达到 87% 得满分，从 70% 起按比例得分。这里的检查用验证集的数字，批改时用测试集的数字。
-# `data.test` 请留到最后；选择超参数时看验证集上的准确率。
+# `data.test` 请留到最后；选择超参数时看验证集上的准确率，但要注意：`fit` 测的是没有平移和旋转过的数字，要让模型应付平移和旋转，靠的是 `augment`。训练大约要一分钟。
 
 # %% exercise="train_lenet"
 model = LeNet()
@@ -597,10 +600,10 @@ history = fit(model, data, epochs=8, lr=0.004, batch_size=64, augment="affine", 
 # %% check="train_lenet" points=1 hidden=2
 
 # %% [markdown] lang="en"
-# How did it go, and which digits are still misread? Would you have read them?
+# How did it go, and which digits are still misread? (Above each: what the model says, in brackets what it is.) Would you have read them?
 
 # %% [markdown] lang="zh"
-# 训练得怎么样？还有哪些数字会认错？换成你，认得出来吗？
+# 训练得怎么样？还有哪些数字会认错？（每张图上方是模型的判断，括号里是正确答案。）换成你，认得出来吗？
 
 # %%
 history.plot()
@@ -613,12 +616,12 @@ plot.mistakes(data.test, logits, n=8)
 # %% [markdown] lang="en"
 # ## 9 Looking inside
 #
-# Nobody told the six filters of the first layer what to look for. What have they learned, and what do they find in a digit?
+# Nobody told the six filters of the first layer what to look for. What have they learned (red is positive, blue negative), and what do they find in a digit?
 
 # %% [markdown] lang="zh"
 # ## 9 看看里面
 #
-# 没有人告诉第一层的六个滤波器该找什么。它们学到了什么？在一个数字里又找到了什么？
+# 没有人告诉第一层的六个滤波器该找什么。它们学到了什么（红色为正，蓝色为负）？在一个数字里又找到了什么？
 
 # %% [markdown] lang="en" about="feature_maps"
 # Write `feature_maps(layers, image, depth)`: send one picture through the first `depth` layers of an `nn.Sequential` and return the maps
@@ -653,11 +656,12 @@ plot.feature_maps(feature_maps(eye, data.test.X[0], depth=5), n=8)
 
 # %% [markdown] lang="en"
 # The first maps still look like the digit: edges of one direction, or the background. Those of the second layer are smaller and harder to name;
-# each answers to a combination of edges. Each of their values sees 14 x 14 pixels of the digit, its **receptive field**.
+# each answers to a combination of edges. Each of their values sees 14 x 14 pixels of the digit, its **receptive field**: 5 x 5 values after pooling are
+# 10 x 10 before it, and each of these saw 5 x 5 pixels, so 10 + 4.
 
 # %% [markdown] lang="zh"
 # 第一层的特征图看上去还像那个数字：有的是某个方向的边缘，有的是背景。第二层的图更小，也更难说清楚；每张图对应若干边缘的一种组合。
-# 第二层的每个数能“看到”数字上 14 x 14 个像素，这就是它的**感受野**。
+# 第二层的每个数能“看到”数字上 14 x 14 个像素，这就是它的**感受野**：汇聚后的 5 x 5 个数是汇聚前的 10 x 10 个，其中每个又看到 5 x 5 个像素，所以是 10 + 4。
 
 # %% [markdown] lang="en"
 # ## 10 What a shift does
@@ -673,10 +677,10 @@ plot.feature_maps(feature_maps(eye, data.test.X[0], depth=5), n=8)
 
 # %% [markdown] lang="en" about="shift"
 # Write `shift(images, dx, dy, fill)`: move the pictures by `dx` pixels to the right and `dy` down; negative numbers move them left and up. What leaves
-# the picture is lost, and pixels that become free take the value `fill`.
+# the picture is lost, and pixels that become free take the value `fill`. The pictures that came in stay as they are.
 
 # %% [markdown] lang="zh" about="shift"
-# 请写出 `shift(images, dx, dy, fill)`：把图像向右移 `dx` 个像素、向下移 `dy` 个像素；负数表示向左、向上。移出图像的部分丢掉，空出来的像素填上 `fill`。
+# 请写出 `shift(images, dx, dy, fill)`：把图像向右移 `dx` 个像素、向下移 `dy` 个像素；负数表示向左、向上。移出图像的部分丢掉，空出来的像素填上 `fill`。传入的图像本身不要改动。
 
 
 # %% exercise="shift"
@@ -699,15 +703,16 @@ def shift(images: torch.Tensor, dx: int, dy: int, fill: float = 0.0) -> torch.Te
 # %% check="shift" points=1 hidden=1
 
 # %% [markdown] lang="en"
-# For a fair race both networks are trained alike and on digits that are never moved (your own `model` may have seen moved ones).
+# For a fair race both networks are trained alike and on digits that are never moved (your own `model` may have seen moved ones). Two minutes, perhaps.
 
 # %% [markdown] lang="zh"
-# 为了公平，两个网络的训练方式相同，训练时的数字都没有平移过（你自己的 `model` 可能见过平移的数字）。
+# 为了公平，两个网络的训练方式相同，训练时的数字都没有平移过（你自己的 `model` 可能见过平移的数字）。大约需要两分钟。
 
 # %%
 torch.manual_seed(0)
 racers = {"MLP": get_model("mlp", hidden_sizes=(76,)), "LeNet": get_model("lenet")}
 for name, racer in racers.items():
+    print(name)
     fit(racer, data, epochs=6, lr=0.003, batch_size=32, save=f"race_{name.lower()}")
 racers["your model"] = model
 
@@ -725,11 +730,11 @@ plt.show()
 
 # %% [markdown] lang="en"
 # Both fall, but the MLP falls sooner. And LeNet is not immune: convolution makes the *maps* move along with the digit, pooling forgives a pixel or
-# two, and then the full layers at the end, which know nothing of places, take over.
+# two, and then come the full layers at the end, which have a weight of their own for every place: far from where they learned it, a pattern means nothing to them.
 
 # %% [markdown] lang="zh"
 # 两条曲线都会下降，但 MLP 降得更早。LeNet 也并非不受影响：数字移动时，卷积的*特征图*会跟着移动，汇聚能容忍一两个像素，
-# 可是末尾的全连接层不懂得位置的关系，移得远了它们就认不出来了。
+# 可是末尾的全连接层对每个位置都有单独的权重，移得远了，学到的东西就对不上位置了。
 
 # %% [markdown] lang="en"
 # ### In your own words
@@ -788,3 +793,11 @@ plt.show()
 #
 # **接下来可以试试：** 用 `get_model("alexnet_small")` 代替 LeNet，LeNet 的错误还剩多少？换用更多或更少的数字来训练
 # （`data.train.subset(500)`），什么时候开始过拟合？“深层卷积网络”那个实验会问：普通网络为什么不能越做越深，ResNet 又是怎样解决的。
+
+# %% [markdown] lang="en"
+# **Handing in.** Save the notebook, and run `coursekit submit` in a terminal, in the folder of this notebook: it looks over your work and packs the notebook with its weights into
+# one file, `cnn_mnist.zip`. Hand in this file, unless your course has another way.
+
+# %% [markdown] lang="zh"
+# **提交作业：** 保存笔记本，在终端里进入笔记本所在的文件夹，运行 `coursekit submit`：它会检查一遍，把笔记本和权重打包成一个文件 `cnn_mnist.zip`。
+# 如果课程没有另外的要求，交这个文件就行。

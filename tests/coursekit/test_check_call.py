@@ -304,3 +304,22 @@ def _show(
     message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
     sys.stderr.write(str(message))
+
+
+def test_a_function_that_changes_its_arguments_is_noticed() -> None:
+    def spoil(x, rest):
+        x += 1
+        rest.append(2)
+        return x
+
+    def spare(x, rest):
+        return x + 1
+
+    questions = {
+        "adaptor": "function",
+        "options": {},
+        "inputs": [{"x": torch.zeros(3), "rest": [1]}, {"x": torch.ones(2), "rest": []}],
+    }
+    assert [result["changed"] for result in answer(spoil, questions)] == [["x", "rest"]] * 2
+    assert not any("changed" in result for result in answer(spare, questions))
+    assert torch.equal(questions["inputs"][0]["x"], torch.zeros(3))

@@ -119,3 +119,16 @@ def test_any_two_values_can_be_compared_and_each_equals_itself(a: Any, b: Any) -
     assert difference(a, a, EQUAL) is None
     found = difference(a, b, CLOSE)
     assert found is None or {"en", "zh"} == set(found)
+
+
+@pytest.mark.parametrize(
+    ("got", "said"),
+    [
+        ([None, None], "expected a list, got None. Did you forget `return`?"),
+        (["a", 1.0], "expected numbers, got text."),
+        ((1.0, None), "Did you forget `return`?"),
+    ],
+)
+def test_what_stands_in_a_list_instead_of_numbers(got: Any, said: str) -> None:
+    found = difference(got, [1.0, 2.0], asdict(Close()))
+    assert found is not None and said in found["en"]

@@ -88,25 +88,58 @@ def test_the_misconception_that_fits_most_cases_is_chosen() -> None:
     assert judge(three(), [ok(9), ok(9), ok(9)]).misconception is None
 
 
-def test_an_exception_is_told_before_a_wrong_form_before_a_wrong_value_before_a_stub() -> None:
+def test_the_first_failure_is_told_and_a_stub_last() -> None:
     stub, form = (
         {"status": "not attempted"},
         {"status": "form", "message": "expected a", "message_zh": "应为甲"},
     )
     outcome = judge(three(), [ok(9), form, error("TypeError", "bad")])
-    assert outcome.status == "error"
-    assert outcome.message["en"] == "[with padding] your code raised TypeError: bad"
-    assert outcome.message["zh"] == "[with padding] 你的代码抛出了 TypeError：bad"
-    assert outcome.trace == ["line 2 in f: return 1 / 0"]
-    assert judge(three(), [ok(9), form, stub]).message == {
-        "en": "[plain] expected a.",
-        "zh": "[plain] 应为甲。",
-    }
-    assert "expected 2, got 9" in judge(three(), [ok(9), ok(4), stub]).message["en"]
+    assert (outcome.status, outcome.message["en"]) == ("incorrect", "[plain] expected 2, got 9.")
+    assert judge(three(), [ok(2), form, error()]).message == {"en": "[plain] expected a.", "zh": "[plain] 应为甲。"}
+    crash = judge(three(), [error("TypeError", "bad"), ok(9), form])
+    assert crash.status == "partial" or crash.status == "error"
+    assert crash.message["en"] == "[plain] your code raised TypeError: bad"
+    assert crash.message["zh"] == "[plain] 你的代码抛出了 TypeError：bad"
+    assert crash.trace == ["line 2 in f: return 1 / 0"]
+    assert "expected 6, got 9" in judge(three(), [stub, ok(4), ok(9)]).message["en"]
     late = judge(three(), [ok(2), ok(4), stub])
     assert (late.status, late.points) == ("partial", 2.0)
     assert "still raises NotImplementedError" in late.message["en"]
     assert judge(three(), [error("E", "")] * 3).message["en"].endswith("raised E")
+
+
+def test_a_misconception_shows_though_a_later_group_fails_otherwise() -> None:
+    outcome = judge(three(), [ok(3), ok(4), error("ValueError")])
+    assert (outcome.misconception, outcome.status) == ("two", "incorrect")
+
+
+def test_the_call_is_shown_for_functions_in_a_line() -> None:
+    assert judge(three(), [ok(2), ok(5), ok(6)]).call == "double(x=2)"
+    assert judge(three(), [ok(2), ok(4), ok(6)]).call == ""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "call"),
+    [
+        ({"n": 6, "pad": 0.5, "how": "max"}, "double(n=6, pad=0.5, how='max')"),
+        ({"x": torch.tensor([[1.0, 2.5], [3.0, 4.0]])}, "double(x=[[1, 2.5], [3, 4]])"),
+        ({"x": torch.tensor([1, 2])}, "double(x=[1, 2])"),
+        ({"x": torch.zeros(2, 3, 4), "rest": [1]}, "double(x of shape (2, 3, 4), rest=…)"),
+        ({f"argument_{i}": torch.zeros(10, 10) for i in range(9)}, ""),
+    ],
+)
+def test_arguments_in_a_line(inputs: dict[str, Any], call: str) -> None:
+    case_set = three()
+    case_set.cases[0].inputs = inputs
+    assert judge(case_set, [ok(9), ok(4), ok(6)]).call == call
+
+
+def test_a_right_result_with_a_changed_input() -> None:
+    spoiled = ok(2) | {"changed": ["x", "nothing of this name", 3]}
+    outcome = judge(three(), [spoiled, ok(4), ok(6)])
+    assert outcome.status in ("partial", "incorrect") and outcome.misconception is None
+    assert "changes its input `x`," in outcome.message["en"] and "`x`" in outcome.message["zh"]
+    assert judge(three(), [ok(2) | {"changed": "x"}, ok(4), ok(6)]).status == "correct"
 
 
 def test_not_attempted_incomplete_and_forbidden() -> None:
@@ -233,11 +266,13 @@ def test_plain_text_in_both_languages() -> None:
     outcome = judge(three(groups=GROUPS), [ok(2), ok(4), ok(5)])
     assert as_text(outcome, "en").splitlines() == [
         "◐ double: partly correct (2 / 4 points)",
+        "    double(x=3)",
         "[with padding] expected 6, got 5.",
         "Hint: hint two",
     ]
     assert as_text(outcome, "zh").splitlines() == [
         "◐ double：部分正确（2 / 4 分）",
+        "    double(x=3)",
         "[有填充] 应为 6，得到的是 5。",
         "提示：提示 two",
     ]

@@ -26,7 +26,7 @@ from coursekit.models import (
 )
 from coursekit.models.cells import run_written_out
 from coursekit.models.char_lm import draw
-from coursekit.models.pooling import pool, real_steps
+from coursekit.models.pooling import check_lengths, pool, real_steps
 
 KINDS = {
     "rnn": {},
@@ -425,6 +425,20 @@ def test_dropout_acts_in_training_only_and_without_a_warning(name: str) -> None:
     assert torch.equal(model.eval()(X), model(X))
 
 
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "char_lm"])
+def test_dropout_of_embeddings_and_before_the_last_layer(name: str) -> None:
+    model = get_model(name, dropout=0.5)
+    X, _ = model_info(name).example_batch(3, **model.config)
+    states: list[Tensor] = []
+    model.rnn.register_forward_hook(lambda module, inputs, outputs: states.append(outputs[0]))
+    model(X), model(X)
+    assert not torch.equal(states[0], states[1])
+    nn.init.zeros_(model.embedding.weight)  # of zeros dropout leaves zeros
+    logits = model(X), model(X)
+    assert torch.equal(states[2], states[3])
+    assert not torch.equal(*logits)
+
+
 @pytest.mark.parametrize(
     ("name", "paper"),
     [
@@ -482,13 +496,14 @@ def test_sampling_reads_prompt_and_what_it_drew() -> None:
     assert len(set(text[3:])) > 1
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-300])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-308])
 def test_a_temperature_near_zero_takes_the_likeliest(temperature: float) -> None:
     model = char_lm()
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
         sampled = model.sample([3, 1], 20, temperature=temperature, generator=generator)
         assert torch.equal(sampled, model.sample([3, 1], 20, top_k=1))
+    assert draw(torch.tensor([30.0, 90.0, -9.0]), temperature) == 1  # float32
 
 
 @given(k=st.integers(1, 8), seed=st.integers(0, 1000))
@@ -693,6 +708,7 @@ def test_whole_numbers_of_32_bits_will_do(written_out: bool) -> None:
     model = build("lstm", written_out=written_out)
     lengths = torch.tensor([6, 2, 3, 1])
     torch.testing.assert_close(model(IDS.int(), lengths.int()), model(IDS, lengths))
+    assert check_lengths(lengths.int(), IDS).dtype == torch.int64
 
 
 def test_numeric_example_batches_fit() -> None:
