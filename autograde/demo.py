@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -15,6 +16,7 @@ from autograde.course import Course, init_course
 from autograde.lab import Lab
 from autograde.record import Record
 from autograde.release import HANDOUT
+from coursekit.check.exercise import Accuracy
 
 Change = Callable[[NotebookNode], None]
 
@@ -46,8 +48,12 @@ def class_of(lab: Lab) -> list[Pupil]:
 
     `trained` are exercises whose cell stays the reference's, because weights belong to it; `wrong` has a list
     `[exercise, misconception, other exercises that it costs...]` for each wrong answer; `crash` and `loop` name functions.
+    What it does not say is chosen from the lab.
     """
-    plan = lab.settings["demo"]
+    functions = [name for name, e in lab.exercises.items() if e.adaptor == "function"]
+    trained = [name for name, e in lab.exercises.items() if isinstance(e.compare, Accuracy)]
+    plan: dict[str, Any] = {"trained": trained, "wrong": [], "crash": functions[0], "loop": functions[-1]}
+    plan |= lab.settings.get("demo", {})
     full = float(sum(sum(points) for points in lab.points.values()))
     all_right = dict(lab.solutions)
 

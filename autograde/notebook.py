@@ -1,6 +1,7 @@
 """From a lab's cells to the instructor's notebook: nbgrader metadata, headings, hints, check cells."""
 
 import html
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ PUBLIC = "-check"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 WRITTEN_STUB = "YOUR ANSWER HERE / 在此作答"
 
+_CHINESE = "\u4e00-\u9fff\u3000-\u303f\uff00-\uffef“”‘’"  # characters and their punctuation
 _EXERCISE = {"en": "Exercise", "zh": "练习"}
 _HINT = {"en": "Hint", "zh": "提示"}
 
@@ -45,10 +47,8 @@ def hidden_region(exercise: Exercise, cases: str | None = None) -> str:
 def _nodes(lab: Lab, cell: Cell, lang: str) -> Iterator[NotebookNode]:
     if cell.kind == "text":
         if cell.marker.get("lang", lang) == lang:
-            about = cell.marker.get("about")
-            yield new_markdown_cell(
-                _about(lab, lab.exercises[about], cell.source, lang) if about else cell.source
-            )
+            about, text = cell.marker.get("about"), _joined(cell.source)
+            yield new_markdown_cell(_about(lab, lab.exercises[about], text, lang) if about else text)
     elif cell.kind == "setup":
         yield _graded(new_code_cell(cell.source), "setup", locked=True)
     elif cell.kind == "exercise":
@@ -59,6 +59,7 @@ def _nodes(lab: Lab, cell: Cell, lang: str) -> Iterator[NotebookNode]:
         source = f'check("{exercise.name}", {exercise.target})'
         yield _graded(new_code_cell(source), cell.name + PUBLIC, points=public, locked=True)
         source = f"# {hidden:g} more: the same check on inputs you have not seen, when the lab is graded\n"
+        source += f"# 另有 {hidden:g} 分：批改时换新的输入，做同样的检查\n"
         source += hidden_region(exercise)
         yield _graded(new_code_cell(source), cell.name + HIDDEN, points=hidden, locked=True)
     elif cell.kind == "written":
@@ -88,6 +89,11 @@ def _graded(
         nbgrader["points"] = points
     node.metadata["nbgrader"] = nbgrader
     return node
+
+
+def _joined(text: str) -> str:
+    """Without line breaks between Chinese characters, which Markdown would show as blanks."""
+    return re.sub(rf"(?<=[{_CHINESE}])\n(?=[{_CHINESE}])", "", text)
 
 
 def _about(lab: Lab, exercise: Exercise, text: str, lang: str) -> str:

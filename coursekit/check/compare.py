@@ -71,7 +71,10 @@ def _values(
     if a.shape != b.shape:
         if isinstance(got, (int, float)):
             return _kind(got, expected, where)
-        return _say(where, (f"shape {tuple(b.shape)}", f"形状 {tuple(b.shape)}"), str(tuple(a.shape)))
+        return {
+            "en": f"{_place(where, 'en')}expected shape {tuple(b.shape)}, got {tuple(a.shape)}.",
+            "zh": f"{_place(where, 'zh')}形状应为 {tuple(b.shape)}，得到的是 {tuple(a.shape)}。",
+        }
     if torch.isfinite(b).all() and not torch.isfinite(a).all():
         count = int((~torch.isfinite(a)).sum())
         bad = (f"{count} NaN or infinite", f"{count} 个 NaN 或无穷")
@@ -88,11 +91,10 @@ def _values(
     if a.dim() == 0:
         return _say(where, right, wrong)
     many = f"{int(apart.sum())}/{apart.numel()}"
-    found = _say(
-        where,
-        (f"{right} at position {index}", f"位置 {index} 处为 {right}"),
-        (f"{wrong} ({many} values differ)", f"{wrong}（共 {many} 个值不同）"),
-    )
+    found = {
+        "en": f"{_place(where, 'en')}expected {right} at position {index}, got {wrong} ({many} values differ).",
+        "zh": f"{_place(where, 'zh')}位置 {index} 处应为 {right}，得到的是 {wrong}（共 {many} 个值不同）。",
+    }
     return _with_precision(found, got, expected)
 
 

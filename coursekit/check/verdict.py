@@ -226,8 +226,8 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) 
         _NOT_FINITE
         if not finite
         else {
-            "en": f"accuracy {accuracy:.1%} on images you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
-            "zh": f"在未见过的图像上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
+            "en": f"accuracy {accuracy:.1%} on examples you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
+            "zh": f"在未见过的样本上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
         }
     )
     hint = case_set.hints.get(name, {}) if name else {}

@@ -42,6 +42,4 @@ def gradient_norms(
     with evaluating(model), torch.enable_grad():
         trace = model.trace(X, lengths)
         gradients = torch.autograd.grad(loss(trace.logits, y), trace.states[0], allow_unused=True)
-    return torch.stack(
-        [torch.zeros(()) if g is None else g.detach().norm().cpu() for g in gradients]
-    )
+    return torch.stack([torch.zeros(()) if g is None else g.detach().norm().cpu() for g in gradients])

@@ -32,8 +32,8 @@
 #
 # **用时：** 两到三个小时。**分值：** 30 分，十一道编程练习，一道书面题。
 #
-# 每道练习有一个要填写的单元格和一个检查单元格。检查可以反复运行：它会马上告诉你哪里对了、应该得到什么，往往还能指出是哪种疏忽
-# 恰好导致了你的结果。一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上”的地方用的是课上的数字。
+# 每道练习有一个要填写的单元格和一个检查单元格。检查可以反复运行：它会马上告诉你哪里对了、应该得到什么，往往还能指出是哪个错误
+# 造成了你的结果。一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上的例子”的地方，用的是课堂上的图和数。
 
 # %% setup=true
 import matplotlib.pyplot as plt
@@ -100,7 +100,7 @@ plot.images(data.train, n=10, columns=10)
 # %% [markdown] lang="zh"
 # ## 2 动手写卷积
 #
-# **卷积核**（也叫滤波器）是一张小小的权重表。把它盖在图像上，上下重叠的数相乘，再把乘积加起来，就得到输出里的一个数；
+# **卷积核**（也叫滤波器）是一张小小的权重表。把它盖在图像上，对应位置上的数相乘，再把乘积加起来，就得到输出里的一个数；
 # 然后把卷积核移动一个像素。
 #
 # $$\text{out}_{ij} = \sum_{u,v} \text{image}_{i+u,\,j+v}\;\text{kernel}_{uv}$$
@@ -215,7 +215,7 @@ for ax, (name, picture) in zip(axes, {"digit": digit, **edge_maps}.items(), stri
 # %% [markdown] lang="en"
 # ## 3 Stride and padding
 #
-# The maps above are 26 x 26: a little is lost at the border. Two numbers decide how large the output is.
+# The maps above are 26 x 26: a little is lost at the border. Besides the sizes of picture and kernel, two numbers decide how large the output is.
 #
 # - **Stride** $s$: how many pixels the kernel moves on at a time. *Lecture:* with stride 2, filter 1 on the 6 x 6 picture gives
 #   `[[3, -3], [-3, 0]]`, every other value of every other row.
@@ -224,7 +224,7 @@ for ax, (name, picture) in zip(axes, {"digit": digit, **edge_maps}.items(), stri
 # %% [markdown] lang="zh"
 # ## 3 步幅与填充
 #
-# 上面的特征图是 26 x 26：边上少了一点。输出有多大，由两个数决定。
+# 上面的特征图是 26 x 26：边上少了一点。除了图像和卷积核的大小，输出有多大还取决于两个数。
 #
 # - **步幅** $s$：卷积核每次移动几个像素。*课上的例子：* 步幅为 2 时，滤波器 1 在 6 x 6 的图上得到 `[[3, -3], [-3, 0]]`，
 #   也就是隔行隔列地取值。
@@ -243,7 +243,7 @@ show_numbers(axes[2], F.pad(lecture_image, (1, 1, 1, 1)), "padding 1", window=(0
 # A last place where the kernel would stick out over the (padded) edge does not count.
 
 # %% [markdown] lang="zh" about="output_size"
-# 沿着一条边，图像有 $n$ 个像素，卷积核长 $k$。请写出 `output_size(n, k, stride, padding)`：会得到多少个数？
+# 沿着一条边，图像有 $n$ 个像素，卷积核边长为 $k$。请写出 `output_size(n, k, stride, padding)`：会得到多少个数？
 # 如果最后一个位置会让卷积核超出（填充之后的）边缘，这个位置不算。
 
 
@@ -266,8 +266,8 @@ def output_size(n: int, k: int, stride: int = 1, padding: int = 0) -> int:
 # %% [markdown] lang="en"
 # ## 4 Several channels, several filters
 #
-# A colour picture has three channels, and the output of a layer with six filters has six. So a filter is as deep as its input: for every
-# input channel it has a kernel of its own. The results of all channels are **added up**, and one bias for the filter is added.
+# A colour picture has three channels, and the output of a layer with six filters has six. So a filter is as deep as its input: from here on
+# it consists of several kernels, one for each input channel. The results of all channels are **added up**, and one bias for the filter is added.
 # Each filter gives one **feature map**; the maps of all filters are the channels of the output.
 #
 # $$\text{out}_{n,o,i,j} = b_o + \sum_{c,u,v} x_{n,\,c,\,i s + u,\,j s + v}\; w_{o,c,u,v}$$
@@ -277,7 +277,7 @@ def output_size(n: int, k: int, stride: int = 1, padding: int = 0) -> int:
 # %% [markdown] lang="zh"
 # ## 4 多个通道，多个滤波器
 #
-# 彩色图像有三个通道；一层如果有六个滤波器，它的输出就有六个通道。所以滤波器的深度与输入相同：对每个输入通道，它都有自己的一个卷积核。
+# 彩色图像有三个通道；一层如果有六个滤波器，它的输出就有六个通道。所以滤波器的深度与输入相同：从这里起，一个滤波器由若干卷积核组成，每个输入通道一个。
 # 各通道的结果**相加**，再加上这个滤波器的一个偏置。每个滤波器得到一张**特征图**，所有滤波器的特征图就是输出的各个通道。
 #
 # $$\text{out}_{n,o,i,j} = b_o + \sum_{c,u,v} x_{n,\,c,\,i s + u,\,j s + v}\; w_{o,c,u,v}$$
@@ -287,11 +287,11 @@ def output_size(n: int, k: int, stride: int = 1, padding: int = 0) -> int:
 # %% [markdown] lang="en" about="conv_layer"
 # Write `conv_layer(x, weight, bias, stride, padding)`: a whole convolutional layer, for a batch. Stride and padding are the same in both
 # directions, and padding is with zeros. This is the hardest exercise of the lab, so take it in three bites: channels and filters first,
-# then the stride, then the padding. Half of the points are for layers without stride and padding.
+# then the stride, then the padding (which may be 0: mind `[p:-p]`). PyTorch's own convolutions are locked away here, too. Half of the points are for layers without stride and padding.
 
 # %% [markdown] lang="zh" about="conv_layer"
 # 请写出 `conv_layer(x, weight, bias, stride, padding)`：对一个批量算出整个卷积层。两个方向的步幅和填充相同，填充补零。
-# 这是本实验最难的一题，不妨分三口吃：先写通道和滤波器，再加步幅，最后加填充。不带步幅和填充的情形占一半的分数。
+# 这是本实验最难的一题，不妨分三步走：先写通道和滤波器，再加步幅，最后加填充（填充可能是 0，当心 `[p:-p]`）。本题也不能用 PyTorch 自带的卷积。不带步幅和填充的情形占一半的分数。
 
 
 # %% exercise="conv_layer"
@@ -348,10 +348,10 @@ def conv_layer(
 
 # %% [markdown] lang="en" about="max_pool"
 # Write `max_pool(maps, size, stride)` for the maps of one picture. The window has `size` x `size` values and moves on by `stride`, which may be another number
-# than `size`. Windows that do not fit in are left out.
+# than `size`. Windows that do not fit in are left out. PyTorch's own pooling is locked away here.
 
 # %% [markdown] lang="zh" about="max_pool"
-# 请写出 `max_pool(maps, size, stride)`，输入是一张图的若干特征图。窗口大小为 `size` x `size`，每次移动 `stride`，两者不一定相等。放不下的窗口舍去。
+# 请写出 `max_pool(maps, size, stride)`，输入是一张图的若干特征图。窗口大小为 `size` x `size`，每次移动 `stride`，两者不一定相等。放不下的窗口舍去。本题不能用 PyTorch 自带的汇聚。
 
 
 # %% exercise="max_pool"
@@ -457,7 +457,7 @@ print(
 # %% [markdown] lang="zh"
 # ## 7 LeNet
 #
-# 1998 年，Yann LeCun 等人用这样的网络识别银行支票上的数字。两轮“卷积、ReLU、汇聚”把图像变成 16 张小特征图，
+# 1998 年，Yann LeCun 等人用这样的网络识别银行支票上的数字。两组“卷积、ReLU、汇聚”把图像变成 16 张小特征图，
 # 三个全连接层再把它们变成十个得分，即 **logits**，每类一个。
 #
 # | 层 | 做什么 | 输出 | 参数 |
@@ -577,7 +577,7 @@ def train_epoch(
 # nothing has to be trained again when your work is graded.
 
 # %% [markdown] lang="zh"
-# 训练就是这些。`coursekit.train.fit` 做的是同样的事，只是多了些实用的功能：打乱次序、关注验证集、在训练途中调整学习率；
+# 训练就是这么回事。`coursekit.train.fit` 做的是同样的事，只是多了些实用的功能：打乱次序、每轮在验证集上评估、在训练途中调整学习率；
 # 写上 `save="lenet"`，它还会把训练好的权重存成文件。交作业时请把这个文件和笔记本一起提交，批改时就不用重新训练了。
 
 # %% [markdown] lang="en" about="train_lenet"
@@ -616,12 +616,12 @@ plot.mistakes(data.test, logits, n=8)
 # %% [markdown] lang="en"
 # ## 9 Looking inside
 #
-# Nobody told the six filters of the first layer what to look for. What have they learned (red is positive, blue negative), and what do they find in a digit?
+# Nobody told the six filters of the first layer what to look for. What have they learned (red weights are positive, blue ones negative; in the maps bright is a strong response, and an all black map is a filter that finds nothing here), and what do they find in a digit?
 
 # %% [markdown] lang="zh"
-# ## 9 看看里面
+# ## 9 看看网络内部
 #
-# 没有人告诉第一层的六个滤波器该找什么。它们学到了什么（红色为正，蓝色为负）？在一个数字里又找到了什么？
+# 没有人告诉第一层的六个滤波器该找什么。它们学到了什么（权重红色为正，蓝色为负；特征图里越亮响应越强，全黑表示这个滤波器在这里什么也没找到）？在一个数字里又找到了什么？
 
 # %% [markdown] lang="en" about="feature_maps"
 # Write `feature_maps(layers, image, depth)`: send one picture through the first `depth` layers of an `nn.Sequential` and return the maps
@@ -729,11 +729,11 @@ plt.legend()
 plt.show()
 
 # %% [markdown] lang="en"
-# Both fall, but the MLP falls sooner. And LeNet is not immune: convolution makes the *maps* move along with the digit, pooling forgives a pixel or
+# All fall, the MLP soonest, and 8 pixels to the right hardly anything is recognised (your own model lasts longest if it has seen moved digits). So LeNet is not immune: convolution makes the *maps* move along with the digit, pooling forgives a pixel or
 # two, and then come the full layers at the end, which have a weight of their own for every place: far from where they learned it, a pattern means nothing to them.
 
 # %% [markdown] lang="zh"
-# 两条曲线都会下降，但 MLP 降得更早。LeNet 也并非不受影响：数字移动时，卷积的*特征图*会跟着移动，汇聚能容忍一两个像素，
+# 曲线都会下降，其中 MLP 降得最早；移到 8 个像素时，几乎谁也认不出来了（如果你的模型训练时见过平移的数字，它撑得最久）。可见 LeNet 也并非不受影响：数字移动时，卷积的*特征图*会跟着移动，汇聚能容忍一两个像素，
 # 可是末尾的全连接层对每个位置都有单独的权重，移得远了，学到的东西就对不上位置了。
 
 # %% [markdown] lang="en"
@@ -749,7 +749,7 @@ plt.show()
 #
 # 请用四到八句话回答（2 分，由老师评阅）：
 #
-# 1. 卷积层利用了图像的哪两个性质？分别是靠结构中的什么做到的？请用本实验中的一个数字或一张图来支持其中一点。
+# 1. 卷积层利用了图像的哪两个性质？分别由网络结构的哪一部分实现？请用本实验中的一个数字或一张图来支持其中一点。
 # 2. 举出一类数据，或图像的一种变化，说明在这种情况下卷积网络没有这样的优势，并说明原因。
 
 # %% [markdown] written="why_cnn" points=2

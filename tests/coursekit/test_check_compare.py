@@ -47,8 +47,8 @@ def test_these_agree(got: Any, expected: Any, compare: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("got", "expected", "en", "zh"),
     [
-        (ones(2, 3), ones(3, 2), "expected shape (3, 2), got (2, 3).", "应为形状 (3, 2)，得到的是 (2, 3)。"),
-        ([1, 2, 3], ones(2), "expected shape (2,), got (3,).", "应为形状 (2,)，得到的是 (3,)。"),
+        (ones(2, 3), ones(3, 2), "expected shape (3, 2), got (2, 3).", "形状应为 (3, 2)，得到的是 (2, 3)。"),
+        ([1, 2, 3], ones(2), "expected shape (2,), got (3,).", "形状应为 (2,)，得到的是 (3,)。"),
         (None, ones(2), "expected a tensor of shape (2,), got None. Did you forget `return`?", "是不是忘了写 `return`？"),
         (None, {"a": 1}, "expected a dictionary, got None. Did you forget", "应为字典，得到的却是 None。"),
         (3.0, ones(2), "expected a tensor of shape (2,), got a number.", "得到的是一个数。"),
@@ -61,7 +61,7 @@ def test_these_agree(got: Any, expected: Any, compare: dict[str, Any]) -> None:
             torch.tensor([[1.0, 7.0], [8.0, 1.0]]),
             ones(2, 2),
             "expected 1 at position (0, 1), got 7 (2/4 values differ).",
-            "应为位置 (0, 1) 处为 1，得到的是 7（共 2/4 个值不同）。",
+            "位置 (0, 1) 处应为 1，得到的是 7（共 2/4 个值不同）。",
         ),
         (ones(2) * float("nan"), ones(2), "expected finite numbers, got 2 NaN or infinite.", "应为有限的数，得到的是 2 个 NaN 或无穷。"),
         ([6, 1], [6, 2], "expected [6, 2], got [6, 1].", "应为 [6, 2]，得到的是 [6, 1]。"),

@@ -95,7 +95,10 @@ def test_the_first_failure_is_told_and_a_stub_last() -> None:
     )
     outcome = judge(three(), [ok(9), form, error("TypeError", "bad")])
     assert (outcome.status, outcome.message["en"]) == ("incorrect", "[plain] expected 2, got 9.")
-    assert judge(three(), [ok(2), form, error()]).message == {"en": "[plain] expected a.", "zh": "[plain] 应为甲。"}
+    assert judge(three(), [ok(2), form, error()]).message == {
+        "en": "[plain] expected a.",
+        "zh": "[plain] 应为甲。",
+    }
     crash = judge(three(), [error("TypeError", "bad"), ok(9), form])
     assert crash.status == "partial" or crash.status == "error"
     assert crash.message["en"] == "[plain] your code raised TypeError: bad"
@@ -329,3 +332,10 @@ def test_titles_and_examples_of_unknown_groups_are_an_authors_error() -> None:
         Exercise("e", {}, {"a": draw}, groups={"b": {"zh": "乙"}})
     with pytest.raises(ValueError, match="examples of unknown groups"):
         Exercise("e", {}, draw, examples={"b": [{"x": 1}]})
+
+
+def test_two_classes_have_a_chance_of_their_own() -> None:
+    labels = torch.arange(100) % 2
+    half, better = scores(labels, 52, classes=2), scores(labels, 70, classes=2)
+    assert SYMPTOMS["chance"](half, labels) and not SYMPTOMS["below"](half, labels)
+    assert SYMPTOMS["below"](better, labels) and not SYMPTOMS["chance"](better, labels)
