@@ -129,7 +129,7 @@ class _Run:
 
     async def all(self) -> int | None:
         """Run every code cell; the index of the one that cost the kernel, or None."""
-        async with self.client.async_setup_kernel():
+        async with self.client.async_setup_kernel(cleanup_kc=True):
             for i, cell in enumerate(self.notebook.cells):
                 if cell.cell_type != "code" or i in self.skipped:
                     continue

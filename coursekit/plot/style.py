@@ -46,9 +46,3 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
         matplotlib.rcParams["font.family"] = families
     plt.close(figure)
     return figure, axes
-
-
-def grid_shape(n: int, columns: int) -> tuple[int, int]:
-    """Rows and columns for `n` pictures, at most `columns` in a row."""
-    columns = min(n, columns)
-    return -(-n // columns), columns

@@ -5,20 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbgrader.api import Gradebook
 
 from autograde.course import Course
+from autograde.intake import take_in
+from autograde.master import read_masters
 from autograde.record import read_record, read_records
-from autograde.run import run
+from autograde.run import grade_notebook, run
 
 pytestmark = pytest.mark.slow
 
 SCALE = "def scale(x, factor):\n    return factor * x"
 MEAN = "def mean_of(x):\n    return x.sum() / x.numel()"
+CRASH = "import os\nos._exit(3)"
 WHY = "Because a sum is linear and dividing by a constant is too."
 
 
@@ -47,7 +52,7 @@ def test_every_kind_of_submission_ends_in_its_state_with_its_score(tiny_course, 
     students.submit("chinese", full, language="zh")
     students.submit("half", {"scale": "def scale(x, factor):\n    return factor * x if x.dim() == 1 else x"})
     students.submit("adds", full | {"scale": "def scale(x, factor):\n    return x + factor"})
-    students.submit("crash", full | {"scale": "import os\nos._exit(3)"})
+    students.submit("crash", full | {"scale": CRASH})
     students.submit("loop", full | {"mean_of": "def mean_of(x):\n    while True: pass"})
     students.submit(
         "deaf",
@@ -158,6 +163,24 @@ def test_grading_again_changes_nothing_and_goes_on_where_it_stopped(tiny_course,
     students.submit("late", {"mean_of": MEAN})
     scores = {record.student: record.score for record in run(tiny_course, "tiny")}
     assert scores == {"ada": 3.0, "late": 2.0}
+
+
+@pytest.mark.parametrize("isolation", ["bubblewrap", "none"])
+def test_a_kernel_ends_with_its_notebook(tiny_course, students, isolation):
+    # The sandbox dies with the thread that started it; here that is the main thread, which lives on.
+    (master,) = read_masters(tiny_course, "tiny")
+    deaf = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+    for student, answers in {
+        "ada": {"scale": SCALE},
+        "crash": {"scale": CRASH},
+        "deaf": {"scale": deaf},
+    }.items():
+        folder = students.submit(student, answers).parent
+        submission = take_in(student, folder, [master])
+        limits = replace(tiny_course.limits, cell_seconds=2)
+        grade_notebook(master, submission.notebooks["tiny"], submission.files, limits, isolation, "en", [])
+        left = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+        assert not [line for line in left if "bwrap" in line or "ipykernel" in line]
 
 
 def test_a_fault_of_ours_is_failed_not_zero_and_touches_nobody(tiny_course, students, monkeypatch):

@@ -1,0 +1,107 @@
+"""What grading one submission costs in the sandbox beyond imports: with the weights that were trained at home, and without.
+
+CPU time of the kernel and all it started, one thread. Imports are the same notebook with nothing left but its first cell
+and torch._dynamo, which torch imports when the first optimiser is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+
+from autograde import demo
+from autograde.course import default_labs
+from autograde.intake import take_in
+from autograde.lab import load_lab
+from autograde.master import MasterNotebook, read_masters
+from autograde.release import release
+from autograde.run import grade_notebook
+from benchmarks.result import Result, in_turn, medians
+from coursekit.check.lab import SUFFIX
+
+LABS = ("cnn_mnist", "sequence")
+LATE_IMPORT = "import torch._dynamo"
+
+
+def run(quick: bool) -> Result:
+    detail: dict[str, dict[str, float]] = {}
+    for name in LABS[:1] if quick else LABS:
+        print(f"  {name}: solving it once, training included", flush=True)
+        detail[name] = _measure(name, 1 if quick else 3)
+    sums = {
+        side: sum(lab[side] for lab in detail.values()) for side in ("ours", "peer", "score", "trained score")
+    }
+    quality = {"ours": sums["score"], "peer": sums["trained score"]}
+    return Result("graded_path", "s of CPU a submission", sums["ours"], sums["peer"], quality, detail)
+
+
+def _measure(name: str, rounds: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        lab = load_lab(default_labs() / name)
+        course = demo.open_course(Path(folder, "course"))
+        release(course, lab)
+        home = demo.solve_at_home(course, lab)
+        (master,) = read_masters(course, name)
+        limits = course.limits
+        scores: dict[bool, float] = {}
+
+        def graded(weights: bool, empty: bool = False) -> float:
+            submission = take_in("student", home, [master])
+            files = {p: f for p, f in submission.files.items() if weights or p.name.endswith(SUFFIX)}
+            notebook = submission.notebooks[name]
+            if empty:
+                _only_imports(notebook, master)
+            with _Children() as children:
+                outcomes, _ = grade_notebook(master, notebook, files, limits, "bubblewrap", "en", [])
+            if not empty:
+                scores[weights] = sum(outcome.points for outcome in outcomes.values())
+            return children.seconds
+
+        imports = sorted(graded(True, empty=True) for _ in range(rounds))[rounds // 2]
+        sides = in_turn(lambda i: graded(True) - imports, lambda i: graded(False) - imports, rounds)
+    ours, peer = medians(sides)
+    return {
+        "imports": imports,
+        "ours": ours,
+        "peer": peer,
+        "score": scores[True],
+        "trained score": scores[False],
+    }
+
+
+def _only_imports(notebook, master: MasterNotebook) -> None:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code[1:]:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") not in master.checks:
+            cell.source = ""
+    code[1].source = LATE_IMPORT
+
+
+class _Children:
+    """CPU time of the processes that are started meanwhile. They are killed in the end, so nobody is told what they used:
+    they are looked at every 20 milliseconds."""
+
+    def __enter__(self) -> _Children:
+        self.used: dict[int, float] = {}
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.used.values())
+
+    def _watch(self) -> None:
+        while not self.done.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    self.used[process.pid] = sum(process.cpu_times()[:2])
