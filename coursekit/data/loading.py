@@ -5,9 +5,10 @@ from typing import Any, Literal, overload
 
 import torch
 
-from coursekit.data.catalogue import Entry, entry_of, find, megabytes
+from coursekit.data.catalogue import entry_of, find, megabytes
 from coursekit.data.dataset import DataSet
 from coursekit.data.download import TIMEOUT, fetch, offline_ways
+from coursekit.data.entries import Entry
 from coursekit.data.errors import DataError
 from coursekit.data.places import grading, missing, places
 from coursekit.data.text import Corpus, TextDataSet

@@ -1,69 +1,27 @@
-"""The models that read sequences: written out against torch's, padding, initialisation, sampling, what order is worth."""
+"""The recurrent classifiers: cells, gradients through time, padding, initialisation, order."""
 
-import subprocess
-import sys
 import warnings
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recurrent import KINDS, D, V, build, example, kinds, logits_and_gradients, poolings, ragged
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coursekit.models import (
-    CharLM,
     GRUCell,
     LSTMCell,
     RNNCell,
-    SequenceClassifier,
     cell_of,
     get_model,
     model_info,
     rnn,
 )
 from coursekit.models.cells import run_written_out
-from coursekit.models.char_lm import draw
-from coursekit.models.pooling import check_lengths, pool, real_steps
-
-KINDS = {
-    "rnn": {},
-    "rnn relu": {"nonlinearity": "relu"},
-    "gru": {},
-    "lstm": {},
-}
-V, D = 11, 3  # tokens, numbers a step
-
-kinds = st.sampled_from(list(KINDS))
-poolings = st.sampled_from(["last", "mean", "max"])
-ragged = st.lists(st.integers(1, 6), min_size=1, max_size=4)  # lengths
-
-
-def build(kind: str, numeric: bool = False, **config: Any) -> Any:
-    torch.manual_seed(0)
-    if kind == "bow":
-        return get_model("bow", vocab_size=V, embedding_dim=4, num_classes=3)
-    sizes = {"vocab_size": V, "input_size": D if numeric else None, "embedding_dim": 4, "hidden_size": 5}
-    return get_model(kind.split()[0], **sizes, num_classes=3, **KINDS[kind], **config)
-
-
-def example(lengths: list[int], numeric: bool, num_steps: int = 7) -> Tensor:
-    """Sequences for `build`, whose padding is not empty."""
-    torch.manual_seed(len(lengths))
-    if numeric:
-        return torch.randn(len(lengths), num_steps, D, dtype=torch.float64)
-    return torch.randint(V, (len(lengths), num_steps))
-
-
-def logits_and_gradients(model: nn.Module, X: Tensor, lengths: Tensor | None) -> dict[str, Tensor]:
-    X = X.clone().requires_grad_(X.is_floating_point())
-    logits = model(X, lengths)
-    (logits * torch.arange(1.0, 4.0, dtype=logits.dtype)).sum().backward()
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    return {"logits": logits.detach(), **gradients} | ({"X": X.grad} if X.requires_grad else {})
-
+from coursekit.models.pooling import pool, real_steps
 
 # Written out and fast
 
@@ -266,16 +224,6 @@ def test_not_even_nan_in_the_padding_matters(kind: str, config: dict[str, bool])
     assert all(value.isfinite().all() for value in results.values())
 
 
-@given(lengths=ragged, cell=st.sampled_from(["lstm", "gru", "rnn"]))
-@settings(max_examples=20, deadline=None)
-def test_a_language_model_does_not_see_what_comes_later(lengths: list[int], cell: str) -> None:
-    model = char_lm(cell=cell)
-    X = example(lengths, numeric=False)
-    together = model(X, torch.tensor(lengths))
-    for i, length in enumerate(lengths):
-        torch.testing.assert_close(together[i, :length], model(X[i : i + 1, :length])[0], atol=1e-12, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("bidirectional", "lengths", "packed"),
     [
@@ -453,137 +401,6 @@ def test_each_names_its_paper_first(name: str, paper: str) -> None:
     assert paper in model_info(name).summary
 
 
-# The language model
-
-
-def char_lm(**config: Any) -> CharLM:
-    torch.manual_seed(0)
-    model = (
-        get_model("char_lm", **{"vocab_size": V, "embedding_dim": 4, "hidden_size": 6} | config)
-        .double()
-        .eval()
-    )
-    assert isinstance(model, CharLM)
-    with torch.no_grad():
-        model.head.weight.mul_(5)  # so that what comes next depends on what came before
-    return model
-
-
-@given(
-    cuts=st.lists(st.integers(1, 8), max_size=3),
-    cell=st.sampled_from(["lstm", "gru", "rnn"]),
-    num_layers=st.integers(1, 2),
-)
-@settings(max_examples=30, deadline=None)
-def test_piece_by_piece_is_one_pass(cuts: list[int], cell: str, num_layers: int) -> None:
-    model = char_lm(cell=cell, num_layers=num_layers)
-    X = torch.randint(V, (3, 9))
-    edges = sorted({0, 9, *cuts})
-    state, pieces = None, []
-    for start, end in pairwise(edges):
-        logits, state = model.step(X[:, start:end], state)
-        pieces.append(logits)
-    torch.testing.assert_close(torch.cat(pieces, 1), model(X), atol=1e-12, rtol=0)
-    assert model(X).shape == (3, 9, V)
-
-
-def test_sampling_reads_prompt_and_what_it_drew() -> None:
-    model = char_lm()
-    text = [3, 1, 4]
-    for _ in range(12):  # the likeliest, reading everything again each time
-        text.append(int(model(torch.tensor([text]))[0, -1].argmax()))
-    assert model.sample(torch.tensor([3, 1, 4]), 12, top_k=1).tolist() == text[3:]
-    assert len(set(text[3:])) > 1
-
-
-@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 1e-308])
-def test_a_temperature_near_zero_takes_the_likeliest(temperature: float) -> None:
-    model = char_lm()
-    for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        sampled = model.sample([3, 1], 20, temperature=temperature, generator=generator)
-        assert torch.equal(sampled, model.sample([3, 1], 20, top_k=1))
-    assert draw(torch.tensor([30.0, 90.0, -9.0]), temperature) == 1  # float32
-
-
-@given(k=st.integers(1, 8), seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
-def test_top_k_draws_all_of_the_k_likeliest_and_no_other(k: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randperm(8, generator=generator) / 4.0
-    drawn = {int(draw(logits, top_k=k, generator=generator)) for _ in range(300)}
-    assert drawn == set(logits.topk(k).indices.tolist())
-
-
-def test_top_k_is_exact_with_equal_logits_and_may_exceed_the_vocabulary() -> None:
-    assert len({int(draw(torch.zeros(8), top_k=3)) for _ in range(100)}) == 3
-    assert len({int(draw(torch.zeros(8), top_k=99)) for _ in range(200)}) == 8
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_draws_follow_the_tempered_softmax(temperature: float) -> None:
-    logits, n = torch.tensor([2.0, 0.0, 1.0, -1.0]), 4000
-    generator = torch.Generator().manual_seed(0)
-    counts = torch.zeros(4)
-    for _ in range(n):
-        counts[draw(logits, temperature, generator=generator)] += 1
-    p = (logits / temperature).softmax(0)
-    assert ((counts / n - p).abs() <= 4 * (p * (1 - p) / n).sqrt()).all()
-
-
-def test_the_generators_seed_repeats_a_text() -> None:
-    model = char_lm()
-    torch.manual_seed(1)
-    state = torch.get_rng_state()
-    texts = [
-        model.sample([1], 30, generator=torch.Generator().manual_seed(seed)).tolist() for seed in (7, 7, 8)
-    ]
-    assert texts[0] == texts[1] != texts[2]
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(1)
-    without = model.sample([1], 30)
-    torch.manual_seed(1)
-    assert torch.equal(model.sample([1], 30), without)
-
-
-def test_shape_of_a_sample() -> None:
-    model = char_lm()
-    for prompt in ([1], [1, 2, 3], torch.tensor([1, 2]), torch.tensor([1], dtype=torch.int32)):
-        ids = model.sample(prompt, 5)
-        assert (ids.shape, ids.dtype) == ((5,), torch.int64)
-        assert ids.min() >= 0
-        assert ids.max() < V
-    assert model.sample([1], 0).tolist() == []
-
-
-def test_sampling_leaves_the_mode_and_uses_no_dropout() -> None:
-    model = char_lm(dropout=0.9).train()
-    sampled = model.sample([1], 10, top_k=1)
-    assert model.training
-    assert torch.equal(sampled, model.eval().sample([1], 10, top_k=1))
-    assert not model.training
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"temperature": 0}, "temperature=0: .* above 0; .* top_k=1"),
-        ({"temperature": -1.0}, "temperature=-1.0"),
-        ({"temperature": float("nan")}, "temperature=nan"),
-        ({"top_k": 0}, "top_k=0"),
-        ({"length": -1}, "length=-1"),
-        ({"prompt_ids": []}, r"at least one, got shape \(0,\)"),
-        ({"prompt_ids": torch.zeros(0, dtype=torch.int64)}, "at least one"),
-        ({"prompt_ids": torch.zeros(2, 3, dtype=torch.int64)}, r"got shape \(2, 3\)"),
-        ({"prompt_ids": [V]}, "vocabulary has 11 tokens"),
-        ({"prompt_ids": [0.5]}, "expected token ids"),
-    ],
-)
-def test_wrong_sampling_is_explained(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        char_lm().sample(**{"prompt_ids": [1], "length": 3} | arguments)
-
-
 # Order
 
 
@@ -624,106 +441,3 @@ def test_order_is_learnt_by_recurrent_nets_only(name: str) -> None:
         torch.testing.assert_close(logits[:64], logits[64:])
     else:
         assert (logits.argmax(1) == y).all()
-
-
-# Inputs that do not fit
-
-IDS = torch.ones(4, 6, dtype=torch.int64)
-NUMBERS = torch.randn(4, 6, D)
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bow", "char_lm"])
-@pytest.mark.parametrize(
-    ("X", "remedy"),
-    [
-        (IDS[0], r"\(batch, steps\) .* got \(6,\) .*add the batch, X\[None\]"),
-        (IDS.float(), r"got \(4, 6\) of torch.float32: ids are whole numbers, X.long\(\)\."),
-        (IDS[0].float(), r"X.long\(\), with a batch axis, X\[None\]"),
-        (IDS.bool(), r"X.long\(\)"),
-        (NUMBERS, r"input_size=3\)"),
-        (NUMBERS[..., 0], r"input_size=1.* X\[..., None\]"),
-        (F.one_hot(IDS), r"X.argmax\(-1\)"),
-        (torch.tensor(3), "two axes"),
-        (IDS[None, None], "two axes"),
-        (IDS * 11, r"ids go from 11 to 11, .* 11 tokens, 0 to 10: .*vocab_size=len\(vocab\)"),
-        (-IDS, "ids go from -1 to -1"),
-        (IDS[:0], r"empty, its shape is \(0, 6\)"),
-        (IDS[:, :0], r"empty, its shape is \(4, 0\)"),
-    ],
-)
-def test_wrong_tokens_are_explained(name: str, X: Tensor, remedy: str) -> None:
-    with pytest.raises(ValueError, match=remedy):
-        get_model(name, vocab_size=V)(X)
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize(
-    ("X", "remedy"),
-    [
-        (NUMBERS[0], r"\(batch, steps, 3\) .* got \(6, 3\) .*add the batch, X\[None\]"),
-        (IDS, r"vocab_size=\.\.\. and without input_size"),
-        (torch.randn(4, 6, 5), r"input_size=5, or give it 3 number\(s\) a step"),
-        (torch.randn(4, 3, 6), r"X.transpose\(1, 2\)"),
-        (
-            NUMBERS.double(),
-            r"dtype torch.float32, got \(4, 6, 3\) of torch.float64: change the dtype, X.float\(\)",
-        ),
-        (NUMBERS.long(), r"X.float\(\)"),
-        (torch.randn(6), "three axes"),
-        (NUMBERS[:, :0], "empty"),
-    ],
-)
-def test_wrong_series_are_explained(name: str, X: Tensor, remedy: str) -> None:
-    with pytest.raises(ValueError, match=remedy):
-        get_model(name, input_size=D)(X)
-
-
-def test_a_series_of_one_number_needs_its_axis() -> None:
-    with pytest.raises(ValueError, match=r"X\[..., None\]"):
-        get_model("gru", input_size=1)(torch.randn(4, 6))
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bow", "char_lm"])
-@pytest.mark.parametrize(
-    ("lengths", "remedy"),
-    [
-        ([6, 6, 6, 6], r"not list: torch.tensor\(lengths\)"),
-        (True, "not bool"),
-        (torch.ones(4), r"of torch.float32: lengths count steps, lengths.long\(\)"),
-        (torch.ones(4, 6), r"mask.sum\(1\)"),
-        (torch.ones(4, 1, dtype=torch.int64), r"lengths.squeeze\(1\)"),
-        (torch.tensor(6), r"lengths.expand\(4\)"),
-        (torch.ones(3, dtype=torch.int64), r"of shape \(4,\) .* got \(3,\) .* the same batch"),
-        (torch.tensor([6, 0, 2, 1]), "sequence 1 has length 0"),
-        (torch.tensor([6, 1, 7, 1]), r"sequence 2 has length 7, but X \(4, 6\) has only 6 steps"),
-    ],
-)
-def test_wrong_lengths_are_explained(name: str, lengths: Any, remedy: str) -> None:
-    with pytest.raises(ValueError, match=remedy):
-        get_model(name)(IDS, lengths)
-
-
-@pytest.mark.parametrize("written_out", [False, True])
-def test_whole_numbers_of_32_bits_will_do(written_out: bool) -> None:
-    model = build("lstm", written_out=written_out)
-    lengths = torch.tensor([6, 2, 3, 1])
-    torch.testing.assert_close(model(IDS.int(), lengths.int()), model(IDS, lengths))
-    assert check_lengths(lengths.int(), IDS).dtype == torch.int64
-
-
-def test_numeric_example_batches_fit() -> None:
-    for name in ("rnn", "gru", "lstm"):
-        model = get_model(name, input_size=2, num_classes=1)
-        assert isinstance(model, SequenceClassifier)
-        X, _ = model_info(name).example_batch(3, **model.config)
-        assert X.shape[2] == 2
-        assert model(X).shape == (3, 1)
-
-
-def test_import_brings_no_heavy_library() -> None:
-    code = (
-        "import sys, coursekit.models as m; m.get_model('lstm'); m.get_model('char_lm');"
-        "print([n for n in ('transformers', 'datasets', 'matplotlib', 'torchvision', 'pandas') if n in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
