@@ -17,7 +17,7 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED) sandbox
-	$(BIN)/autograde demo --lab cnn_mnist
+	$(BIN)/autograde demo
 
 test: lint notebooks-check sandbox
 	$(PYTEST)

@@ -42,9 +42,10 @@ class Pupil:
     misconceptions: tuple[str, ...] = field(default=())
 
 
-def class_of(lab: Lab) -> list[Pupil]:
-    """At least one of every kind, as the table `[demo]` of lab.toml asks. Marks are without the written answer, which a
-    person grades.
+def class_of(lab: Lab, small: bool = False) -> list[Pupil]:
+    """At least one of every kind, as the table `[demo]` of lab.toml asks; a small class has only those that say something
+    about the lab, not those whose trouble is the same in every lab. Marks are without the written answer, which a person
+    grades.
 
     `trained` are exercises whose cell stays the reference's, because weights belong to it; `wrong` has a list
     `[exercise, misconception, other exercises that it costs...]` for each wrong answer; `crash` and `loop` name functions.
@@ -79,8 +80,10 @@ def class_of(lab: Lab) -> list[Pupil]:
         Pupil("bai", "all right, Chinese notebook", all_right, full, language="zh"),
         Pupil("blank", "nothing done, so no weights", {}, 0.0, flagged=True),
         Pupil("carol", "other correct answers", variant(0), full),
-        Pupil("dmitri", "other correct answers again", variant(1), full, language="zh"),
         Pupil("emil", f"the first {len(first_half)} exercises", first_half, first_marks),
+    ]
+    rest = [
+        Pupil("dmitri", "other correct answers again", variant(1), full, language="zh"),
         Pupil("jo", f"kernel crashes in {crash}", broken(_CRASH, crash), without(crash), state="salvaged"),
         Pupil("kim", f"endless loop in {loop}", broken(_LOOP, loop), without(loop)),
         Pupil("lee", "broken file", all_right, None, state="unreadable", broken=True),
@@ -97,7 +100,7 @@ def class_of(lab: Lab) -> list[Pupil]:
                 misconceptions=(misconception,),
             )
         )
-    return sorted(pupils, key=lambda pupil: pupil.name)
+    return sorted(pupils if small else pupils + rest, key=lambda pupil: pupil.name)
 
 
 def open_course(folder: Path) -> Course:
@@ -106,25 +109,23 @@ def open_course(folder: Path) -> Course:
         shutil.rmtree(folder)
     course = init_course(folder, course_id="demo", language="en")
     settings = folder / "autograde.toml"
-    text = settings.read_text(encoding="utf-8").replace("cell_seconds = 60 ", "cell_seconds = 20 ")
+    text = settings.read_text(encoding="utf-8").replace("cell_seconds = 60 ", "cell_seconds = 10 ")
     settings.write_text(text, encoding="utf-8")
     return Course(course.root)
 
 
-def solve_at_home(course: Course, lab: Lab) -> Path:
-    """Do the lab as its best student would: fill in the notebook and run it from a fresh kernel, training included."""
+def solve_at_home(course: Course, lab: Lab, **environment: str) -> Path:
+    """Do the lab as its best student would: fill in the notebook and run it from a fresh kernel, training included.
+
+    Several may be solved at a time, each in a thread of its own.
+    """
     folder = course.root / "home" / lab.name
     shutil.copytree(course.root / HANDOUT / "en" / lab.name, folder)
     path = folder / f"{lab.name}.ipynb"
     notebook = filled(path, lab.solutions)
-    mode = os.environ.pop("NBGRADER_EXECUTION", None)
-    try:
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute(
-            stderr=subprocess.DEVNULL
-        )
-    finally:
-        if mode is not None:
-            os.environ["NBGRADER_EXECUTION"] = mode
+    inherited = {name: value for name, value in os.environ.items() if name != "NBGRADER_EXECUTION"}
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.execute(env=inherited | environment, stderr=subprocess.DEVNULL)
     nbformat.write(notebook, path)
     return folder
 

@@ -163,6 +163,14 @@ def _read_exercises(path: Path) -> dict[str, Exercise]:
     names = [exercise.name for exercise in exercises]
     if not exercises or len(set(names)) != len(names):
         raise LabError(f"{path}: expected a list EXERCISES of exercises with different names, got {names}")
+    for exercise in exercises:
+        for misconception in exercise.misconceptions:
+            for hint in misconception.hint.values():
+                if marked := re.search(r"\$|\*\w", re.sub(r"`[^`]*`", "", hint)):
+                    raise LabError(
+                        f"{path}: the hint of {exercise.name}, {misconception.name} has {marked[0]!r}; it is shown in a box "
+                        "that knows `code` and no other markup"
+                    )
     return {exercise.name: exercise for exercise in exercises}
 
 

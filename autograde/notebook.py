@@ -93,7 +93,7 @@ def _graded(
 
 def _joined(text: str) -> str:
     """Without line breaks between Chinese characters, which Markdown would show as blanks."""
-    return re.sub(rf"(?<=[{_CHINESE}])\n(?=[{_CHINESE}])", "", text)
+    return re.sub(rf"(?<=[{_CHINESE}])\n *(?=[{_CHINESE}])", "", text)
 
 
 def _about(lab: Lab, exercise: Exercise, text: str, lang: str) -> str:

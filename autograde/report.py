@@ -1,7 +1,6 @@
 """`autograde report`: one HTML page for the class, which needs no network and no other file."""
 
 import os
-import re
 import statistics
 import tomllib
 from collections import Counter
@@ -15,14 +14,14 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograde.course import Course
 from autograde.errors import CourseError
 from autograde.master import MasterNotebook, read_masters
 from autograde.record import Record, read_records
-from coursekit.check.show import LANGUAGES, number, say
+from coursekit.check.show import LANGUAGES, number, say, with_code
 from coursekit.check.tree import Text
 
 MAX_BINS = 10
@@ -285,7 +284,7 @@ def _waiting(gradebook: Gradebook, assignment: str, record: Record) -> list[str]
 
 def _code(text: str) -> Markup:
     """A hint with its `names` as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(with_code(text))
 
 
 @cache

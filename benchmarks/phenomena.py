@@ -67,7 +67,9 @@ def run(quick: bool) -> Result:
             print(f"  {phenomenon:10} {int(chosen.sum()):4}   {sides}", flush=True)
         # Of the last, the Chinese pairs; none wrong counts as one, so that there is a ratio.
         shares = {kind: max(float(wrong[kind].float().mean()), 1 / len(data.test)) for kind in MODELS}
-        quality = {side: detail[data.name][kind]["all"] for side, kind in zip(("ours", "peer"), MODELS, strict=True)}
+        quality = {
+            side: detail[data.name][kind]["all"] for side, kind in zip(("ours", "peer"), MODELS, strict=True)
+        }
     return Result(
         "phenomena",
         "share wrong of Chinese sentences in same-bag pairs",

@@ -1,8 +1,11 @@
 """Commands that bring their own course: the demonstration, and one repository in CI."""
 
+from __future__ import annotations
+
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,6 +15,9 @@ from autograde.course import Course, default_labs
 from autograde.errors import AutogradeError
 from autograde.lab import Lab, find_labs
 from coursekit.check.show import number
+
+if TYPE_CHECKING:
+    from autograde.demo import Pupil
 
 
 @app.command()
@@ -28,36 +34,36 @@ def demo(
     from autograde.report import write_report
 
     course = show.open_course(folder)
-    labs = default_labs()
-    sources = labs_named(lab or [path.name for path in find_labs(labs)], labs)
+    folders = default_labs()
+    labs = labs_named(lab or [path.name for path in find_labs(folders)], folders)
+    with err.status(f"releasing {', '.join(each.name for each in labs)}"):
+        for each in labs:
+            release(course, each)
     well = True
-    for source in sources:
-        with err.status(f"{source.name}: releasing it, and doing it once at home, training included"):
-            release(course, source)
-            home = show.solve_at_home(course, source)
-        well = _show_class(course, source, home) and well
-        write_feedback(course, source.name)
-        page = write_report(course, source.name)
-        out.print(
-            f"solved notebook  {home / f'{source.name}.ipynb'}\nclass report     {page}\n",
-            highlight=False,
-            soft_wrap=True,
-        )
-    out.print(
-        f"gradebook        {course.root / 'gradebook.db'}\nfeedback         {course.root / 'feedback'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    # While one lab is graded, the next is still being trained at home; so none may take all cores.
+    threads = {"OMP_NUM_THREADS": "1"} if len(labs) > 1 else {}
+    with ThreadPoolExecutor(len(labs)) as pool:
+        at_home = [pool.submit(show.solve_at_home, course, each, **threads) for each in labs]
+        for each, solving in zip(labs, at_home, strict=True):
+            with err.status(f"{each.name}: doing it once at home, training included"):
+                home = solving.result()
+            well = _show_class(course, each, show.class_of(each, small=each is not labs[0]), home) and well
+            with err.status(f"{each.name}: feedback and class report"):
+                write_feedback(course, each.name)
+                page = write_report(course, each.name)
+            solved = home / f"{each.name}.ipynb"
+            _say(f"solved notebook  {solved}\nclass report     {page}\n")
+    _say(f"gradebook        {course.root / 'gradebook.db'}\nfeedback         {course.root / 'feedback'}")
     if not well:
         raise typer.Exit(1)
 
 
-def _show_class(course: Course, lab: Lab, home: Path) -> bool:
+def _show_class(course: Course, lab: Lab, class_: list[Pupil], home: Path) -> bool:
     """Hand in, grade, and print the table; whether all came as expected."""
     from autograde import demo as show
     from autograde.run import run as run_all
 
-    pupils = {pupil.name: pupil for pupil in show.class_of(lab)}
+    pupils = {pupil.name: pupil for pupil in class_}
     for pupil in pupils.values():
         show.hand_in(course, lab, pupil, home)
     with progress_bar(len(pupils), f"grading {lab.name}") as progress:
@@ -76,6 +82,10 @@ def _show_class(course: Course, lab: Lab, home: Path) -> bool:
         )
     out.print(table)
     return well
+
+
+def _say(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 import textwrap
 from typing import Any
 
@@ -64,13 +65,18 @@ def as_html(outcome: Outcome, lang: str) -> str:
     if outcome.call:
         parts.append(f"<div><code>{html.escape(outcome.call)}</code></div>")
     if outcome.message:
-        parts.append(f"<div>{html.escape(say(outcome.message, lang))}</div>")
+        parts.append(f"<div>{with_code(say(outcome.message, lang))}</div>")
     if outcome.trace:
         parts.append(f"<pre style='margin:4px 0'>{html.escape(chr(10).join(outcome.trace))}</pre>")
     if outcome.hint:
-        parts.append(f"<div><b>{_HINT[lang]}</b>{html.escape(say(outcome.hint, lang))}</div>")
+        parts.append(f"<div><b>{_HINT[lang]}</b>{with_code(say(outcome.hint, lang))}</div>")
     style = f"border-left:5px solid {colour};padding:6px 10px;margin:4px 0;background:rgba(127,127,127,.08);max-width:60em"
     return f'<div class="coursekit-check" style="{style}">{"".join(parts)}</div>'
+
+
+def with_code(text: str) -> str:
+    """A message as HTML, with its `names` as code; no other markup is known."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 class Box:

@@ -34,7 +34,8 @@ def evaluate(
     Args:
         model: maps a batch (N, ...) to logits (N, C).
         data: a Split, a pair of tensors (X, y), a Dataset or a DataLoader; of a DataSet, its test split.
-        batch_size: examples at a time; changes speed and memory only.
+        batch_size: examples at a time; changes speed and memory only. Of a TokenStream, the streams that the text is cut
+            into: each begins without context, so fewer streams give a slightly lower loss, and take longer.
         loss: as in `fit`; cross entropy by default.
         step: as in `fit`.
         device: moves the model there; by default everything happens where the model is.

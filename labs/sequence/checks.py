@@ -273,16 +273,16 @@ RNN_STEP = Exercise(
             "recurrent_weights_transposed",
             step("torch.tanh(x @ W_xh.T + h @ W_hh + b)"),
             {
-                "en": "`W_hh` is used the wrong way round. It is square, so no error tells you: row $j$ holds the weights that lead *to* unit $j$, just as in `W_xh`.",
-                "zh": "`W_hh` 用反了方向。它是方阵，所以不会报错：第 $j$ 行是通*向*第 $j$ 个单元的权重，和 `W_xh` 一样。",
+                "en": "`W_hh` is used the wrong way round. It is square, so no error tells you: row j holds the weights that lead to unit j, just as in `W_xh`.",
+                "zh": "`W_hh` 用反了方向。它是方阵，所以不会报错：第 j 行是通向第 j 个单元的权重，和 `W_xh` 一样。",
             },
         ),
         Misconception(
             "input_weights_transposed",
             step("torch.tanh(x @ W_xh + h @ W_hh.T + b)"),
             {
-                "en": "`W_xh` is used the wrong way round: it has shape $(H, D)$, one row for each hidden unit. Where D and H differ PyTorch stops you, where they are equal nothing does.",
-                "zh": "`W_xh` 用反了方向：它的形状是 $(H, D)$，每个隐藏单元一行。D 与 H 不同时 PyTorch 会报错，相同时就不会。",
+                "en": "`W_xh` is used the wrong way round: it has shape `(H, D)`, one row for each hidden unit. Where D and H differ PyTorch stops you, where they are equal nothing does.",
+                "zh": "`W_xh` 用反了方向：它的形状是 `(H, D)`，每个隐藏单元一行。D 与 H 不同时 PyTorch 会报错，相同时就不会。",
             },
         ),
         Misconception(
@@ -452,8 +452,8 @@ RNN_FORWARD = Exercise(
     return h
 """),
             {
-                "en": "You return the last state alone, $(B, H)$. The states of all steps are asked for, $(B, T, H)$.",
-                "zh": "你只返回了最后一个状态 $(B, H)$。题目要的是所有时间步的状态 $(B, T, H)$。",
+                "en": "You return the last state alone, `(B, H)`. The states of all steps are asked for, `(B, T, H)`.",
+                "zh": "你只返回了最后一个状态 `(B, H)`。题目要的是所有时间步的状态 `(B, T, H)`。",
             },
         ),
         Misconception(
@@ -492,8 +492,8 @@ RNN_FORWARD = Exercise(
     return torch.stack(states)
 """),
             {
-                "en": "Your loop walks along the batch: `X[t]` is the whole sequence number $t$. Step $t$ of all sequences is `X[:, t]`. Where B and T are equal, no error tells you.",
-                "zh": "你的循环走的是批量那个轴：`X[t]` 是第 $t$ 个完整的序列。所有序列的第 $t$ 步是 `X[:, t]`。B 与 T 相等时不会报错。",
+                "en": "Your loop walks along the batch: `X[t]` is the whole sequence number t. Step t of all sequences is `X[:, t]`. Where B and T are equal, no error tells you.",
+                "zh": "你的循环走的是批量那个轴：`X[t]` 是第 t 个完整的序列。所有序列的第 t 步是 `X[:, t]`。B 与 T 相等时不会报错。",
             },
         ),
         Misconception(
@@ -623,24 +623,24 @@ def bptt(X, h0, W_xh, W_hh, b, grad_h):
             "slope_at_the_wrong_value",
             back(slope="1 - torch.tanh(H[:, t]) ** 2"),
             {
-                "en": "Your slope takes the tanh once too often. `H` holds the values after the tanh, and $\\tanh'(a) = 1 - \\tanh^2(a)$ needs just these.",
-                "zh": "你在求导时多做了一次 tanh。`H` 里已经是 tanh 之后的值，而 $\\tanh'(a) = 1 - \\tanh^2(a)$ 要的正是它。",
+                "en": "Your slope takes the tanh once too often. `H` holds the values after the tanh, and `tanh'(a) = 1 - tanh(a)²` needs just these.",
+                "zh": "你在求导时多做了一次 tanh。`H` 里已经是 tanh 之后的值，而 `tanh'(a) = 1 - tanh(a)²` 要的正是它。",
             },
         ),
         Misconception(
             "slope_of_sigmoid",
             back(slope="H[:, t] * (1 - H[:, t])"),
             {
-                "en": "$h(1-h)$ is the slope of the sigmoid. What is the slope of tanh, written with its value $h$?",
-                "zh": "$h(1-h)$ 是 sigmoid 的导数。tanh 的导数用它的函数值 $h$ 怎么写？",
+                "en": "`h (1 - h)` is the slope of the sigmoid. What is the slope of tanh, written with its value h?",
+                "zh": "`h (1 - h)` 是 sigmoid 的导数。tanh 的导数用它的函数值 h 怎么写？",
             },
         ),
         Misconception(
             "slope_forgotten",
             back(slope="1"),
             {
-                "en": "You go back through the sums but not through the tanh: its slope is missing. It stands between the gradient of $h_t$ and that of the sum inside.",
-                "zh": "你的反向传播穿过了求和，却没有穿过 tanh：少了它的导数。它夹在 $h_t$ 的梯度和里面那个和的梯度之间。",
+                "en": "You go back through the sums but not through the tanh: its slope is missing. It stands between the gradient of `h_t` and that of the sum inside.",
+                "zh": "你的反向传播穿过了求和，却没有穿过 tanh：少了它的导数。它夹在 `h_t` 的梯度和里面那个和的梯度之间。",
             },
         ),
         Misconception(
@@ -655,8 +655,8 @@ def bptt(X, h0, W_xh, W_hh, b, grad_h):
             "state_of_the_wrong_step",
             back(before="H[:, t]"),
             {
-                "en": "The gradient of `W_hh` is made with $h_t$. What went into step $t$ was the state before it, $h_{t-1}$, and before the first step `h0`.",
-                "zh": "`W_hh` 的梯度用成了 $h_t$。进入第 $t$ 步的是它之前的状态 $h_{t-1}$；第一步之前是 `h0`。",
+                "en": "The gradient of `W_hh` is made with `h_t`. What went into step t was the state before it, `h_(t-1)`, and before the first step `h0`.",
+                "zh": "`W_hh` 的梯度用成了 `h_t`。进入第 t 步的是它之前的状态 `h_(t-1)`；第一步之前是 `h0`。",
             },
         ),
         Misconception(
@@ -687,8 +687,8 @@ def bptt(X, h0, W_xh, W_hh, b, grad_h):
             "gradients_transposed",
             back(result="dW_xh.T, dW_hh.T, db"),
             {
-                "en": "The values are right, but rows and columns have changed places. A gradient has the shape of its weights: `W_xh` is $(H, D)$.",
-                "zh": "数值都对，但行和列反了。梯度的形状与权重相同：`W_xh` 是 $(H, D)$。",
+                "en": "The values are right, but rows and columns have changed places. A gradient has the shape of its weights: `W_xh` is `(H, D)`.",
+                "zh": "数值都对，但行和列反了。梯度的形状与权重相同：`W_xh` 是 `(H, D)`。",
             },
         ),
         Misconception(
@@ -768,8 +768,8 @@ def jacobian_norms(W_hh, steps):
             "power_of_the_norm",
             norms("torch.linalg.svdvals(W_hh)[0] ** k"),
             {
-                "en": "You have the powers of the largest singular value of `W_hh`: that is the bound, and for $k = 1$ it is reached. The product of the matrices itself may be much smaller; take its largest singular value.",
-                "zh": "你算的是 `W_hh` 最大奇异值的幂：那是上界，$k = 1$ 时取到。矩阵的乘积本身可能小得多；请取乘积的最大奇异值。",
+                "en": "You have the powers of the largest singular value of `W_hh`: that is the bound, and for `k = 1` it is reached. The product of the matrices itself may be much smaller; take its largest singular value.",
+                "zh": "你算的是 `W_hh` 最大奇异值的幂：那是上界，`k = 1` 时取到。矩阵的乘积本身可能小得多；请取乘积的最大奇异值。",
             },
         ),
         Misconception(
@@ -784,8 +784,8 @@ def jacobian_norms(W_hh, steps):
             "elementwise_power",
             norms("torch.linalg.svdvals(W_hh ** k)[0]"),
             {
-                "en": "`W_hh ** k` raises every number of the matrix to a power. The product of $k$ matrices is meant.",
-                "zh": "`W_hh ** k` 是对矩阵的每个元素求幂。这里要的是 $k$ 个矩阵的乘积。",
+                "en": "`W_hh ** k` raises every number of the matrix to a power. The product of k matrices is meant.",
+                "zh": "`W_hh ** k` 是对矩阵的每个元素求幂。这里要的是 k 个矩阵的乘积。",
             },
         ),
         Misconception(
@@ -808,8 +808,8 @@ def jacobian_norms(W_hh, steps):
             "starts_at_no_step",
             norms("torch.linalg.svdvals(power(k))[0]", "range(steps)"),
             {
-                "en": "Your list begins with no step at all (the norm of the identity, 1). It begins with $k = 1$, the norm of `W_hh` itself.",
-                "zh": "你的列表从“零步”开始（单位矩阵的范数 1）。应当从 $k = 1$ 开始，也就是 `W_hh` 自己的范数。",
+                "en": "Your list begins with no step at all (the norm of the identity, 1). It begins with `k = 1`, the norm of `W_hh` itself.",
+                "zh": "你的列表从“零步”开始（单位矩阵的范数 1）。应当从 `k = 1` 开始，也就是 `W_hh` 自己的范数。",
             },
         ),
         Misconception(
@@ -819,8 +819,8 @@ def jacobian_norms(W_hh, steps):
     return torch.linalg.svdvals(torch.linalg.matrix_power(W_hh, steps))[0]
 """,
             {
-                "en": "You return the number for all `steps` together. One number for each $k$ from 1 to `steps` is asked for, to be plotted.",
-                "zh": "你只返回了走完 `steps` 步的那个数。题目要的是从 1 到 `steps` 每个 $k$ 各一个数，好画成曲线。",
+                "en": "You return the number for all `steps` together. One number for each k from 1 to `steps` is asked for, to be plotted.",
+                "zh": "你只返回了走完 `steps` 步的那个数。题目要的是从 1 到 `steps` 每个 k 各一个数，好画成曲线。",
             },
         ),
     ),
@@ -1252,16 +1252,16 @@ def lstm_step(x, h, c, W_ih, W_hh, b_ih, b_hh):
             "forget_is_one_minus_input",
             lstm(new_c="(1 - i) * c + i * g"),
             {
-                "en": "You keep $1 - i$ of the old memory, as a GRU does it with one gate. The LSTM has a forget gate of its own, so it may keep the old and take in the new.",
-                "zh": "你让旧记忆保留 $1 - i$，那是 GRU 用一个门的做法。LSTM 有单独的遗忘门，可以既保留旧的，又写入新的。",
+                "en": "You keep `1 - i` of the old memory, as a GRU does it with one gate. The LSTM has a forget gate of its own, so it may keep the old and take in the new.",
+                "zh": "你让旧记忆保留 `1 - i`，那是 GRU 用一个门的做法。LSTM 有单独的遗忘门，可以既保留旧的，又写入新的。",
             },
         ),
         Misconception(
             "forgets_what_it_should_keep",
             lstm(new_c="(1 - f) * c + i * g"),
             {
-                "en": "Your forget gate works the other way round. In spite of its name it says how much is *kept*: $f = 1$ keeps everything.",
-                "zh": "你的遗忘门方向反了。尽管叫这个名字，它说的是*保留*多少：$f = 1$ 就是全部保留。",
+                "en": "Your forget gate works the other way round. In spite of its name it says how much is kept: `f = 1` keeps everything.",
+                "zh": "你的遗忘门方向反了。尽管叫这个名字，它说的是保留多少：`f = 1` 就是全部保留。",
             },
         ),
         Misconception(
@@ -1355,8 +1355,8 @@ def pool_states(H, lengths):
             "last_padded_step",
             pool(last="H[:, -1]"),
             {
-                "en": "Your mean is right. Your last state is that of the last *padded* step: the network has run on over the padding there. The last real word of a sentence of length $n$ is step $n - 1$.",
-                "zh": "平均是对的。但你取的是最后一个*填充*步的状态：网络在那里已经空跑过了填充。长度为 $n$ 的句子，最后一个真词在第 $n - 1$ 步。",
+                "en": "Your mean is right. Your last state is that of the last padded step: the network has run on over the padding there. The last real word of a sentence of length n is step `n - 1`.",
+                "zh": "平均是对的。但你取的是最后一个填充步的状态：网络在那里已经空跑过了填充。长度为 n 的句子，最后一个真词在第 `n - 1` 步。",
             },
         ),
         Misconception(
@@ -1387,8 +1387,8 @@ def pool_states(H, lengths):
             "one_step_before_the_last",
             pool(last="H[rows, lengths - 2]"),
             {
-                "en": "Your mean is right. Your last state is one step too early: steps are numbered from 0, so the last of $n$ is number $n - 1$.",
-                "zh": "平均是对的。你的最后状态早了一步：时间步从 0 数起，$n$ 步里的最后一步是第 $n - 1$ 号。",
+                "en": "Your mean is right. Your last state is one step too early: steps are numbered from 0, so the last of n is number `n - 1`.",
+                "zh": "平均是对的。你的最后状态早了一步：时间步从 0 数起，n 步里的最后一步是第 `n - 1` 号。",
             },
         ),
         Misconception(
@@ -1688,8 +1688,8 @@ def token_loss(logits, y):
             "logarithm_forgotten",
             loss(log_p="torch.softmax(logits, dim=2)"),
             {
-                "en": "You have the mean probability of the right token, with a minus in front: the logarithm is missing. The loss of a token is $-\\log p$.",
-                "zh": "你得到的是正确词元概率的平均值再取负：少了对数。一个词元的损失是 $-\\log p$。",
+                "en": "You have the mean probability of the right token, with a minus in front: the logarithm is missing. The loss of a token is `-log p`.",
+                "zh": "你得到的是正确词元概率的平均值再取负：少了对数。一个词元的损失是 `-log p`。",
             },
         ),
         Misconception(
@@ -1824,8 +1824,8 @@ def next_char(logits, temperature=1.0, top_k=None):
             "others_get_score_0",
             choose(cut="0.0"),
             {
-                "en": "You set the scores of the others to 0. A score of 0 is not a probability of 0: $e^0 = 1$. Which score gives the probability 0?",
-                "zh": "你把其余字符的得分设成了 0。得分 0 并不是概率 0：$e^0 = 1$。什么样的得分才会得到概率 0？",
+                "en": "You set the scores of the others to 0. A score of 0 is not a probability of 0: `e⁰ = 1`. Which score gives the probability 0?",
+                "zh": "你把其余字符的得分设成了 0。得分 0 并不是概率 0：`e⁰ = 1`。什么样的得分才会得到概率 0？",
             },
         ),
         Misconception(

@@ -67,7 +67,7 @@ encoded = pairs.encode(vocabulary)
 #
 # 1. **Length varies.** The next sentence may have three words or sixty.
 # 2. **Order counts.** The two sentences above differ in nothing else.
-# 3. **What matters may be far back.** *Lecture:* "France is where I grew up, but I now live in Boston. I speak fluent ___". The word that decides is
+# 3. **What matters may be far back.** *Lecture:* "France is where I grew up, but I now live in Boston. I speak fluent \_\_\_". The word that decides is
 #    the first one.
 # 4. **Sharing.** What "not" does to the word after it, it does anywhere in a sentence; it should be learned once, not once for each place.
 #
@@ -81,8 +81,8 @@ encoded = pairs.encode(vocabulary)
 #
 # 1. **长度不固定。** 下一句话可能只有三个词，也可能有六十个。
 # 2. **次序有意义。** 上面两句话的差别只在次序。
-# 3. **关键的词可能在很远的前面。** *课上的例子：* “France is where I grew up, but I now live in Boston. I speak fluent ___”（我在法国长大，
-#    但现在住在波士顿。我说一口流利的___）。决定答案的是第一个词。
+# 3. **关键的词可能在很远的前面。** *课上的例子：* “France is where I grew up, but I now live in Boston. I speak fluent \_\_\_”（我在法国长大，
+#    但现在住在波士顿。我说一口流利的\_\_\_）。决定答案的是第一个词。
 # 4. **共享。** “not”对后面那个词的作用，在句子的哪个位置都一样；应当只学一次，而不是每个位置学一次。
 #
 # 最简单的文本模型放弃了第二点，居然也能走得很远：**词袋**只数词表里的每个词出现了几次，完全不管次序。
@@ -340,7 +340,7 @@ for name, mine, theirs in zip(
 # %% [markdown] lang="en"
 # ## 4 The long way back
 #
-# *Lecture:* "**France** is where I grew up, but I now live in Boston. I speak fluent ___". To learn from this gap that "France" matters, a gradient
+# *Lecture:* "**France** is where I grew up, but I now live in Boston. I speak fluent \_\_\_". To learn from this gap that "France" matters, a gradient
 # has to travel from the last word back to the first, 16 steps. At each step it is multiplied by the slope of the tanh and by $W_{hh}^\top$:
 #
 # $$\frac{\partial h_T}{\partial h_t} = \prod_{s=t+1}^{T} \operatorname{diag}\left(1 - h_s^2\right) W_{hh}, \qquad
@@ -353,7 +353,7 @@ for name, mine, theirs in zip(
 # %% [markdown] lang="zh"
 # ## 4 漫长的回程
 #
-# *课上的例子：* “**France** is where I grew up, but I now live in Boston. I speak fluent ___”。要从这个空里学到“France”很重要，
+# *课上的例子：* “**France** is where I grew up, but I now live in Boston. I speak fluent \_\_\_”。要从这个空里学到“France”很重要，
 # 梯度就得从最后一个词走回第一个词，一共 16 步。每走一步，都要乘上 tanh 的导数和 $W_{hh}^\top$：
 #
 # $$\frac{\partial h_T}{\partial h_t} = \prod_{s=t+1}^{T} \operatorname{diag}\left(1 - h_s^2\right) W_{hh}, \qquad
@@ -829,7 +829,7 @@ figure
 # %% [markdown] lang="en"
 # ## 8 A network that writes
 #
-# "I speak fluent ___": to guess what comes next is a task that needs no labels, any text will do. A **language model** gives, after each token, a
+# "I speak fluent \_\_\_": to guess what comes next is a task that needs no labels, any text will do. A **language model** gives, after each token, a
 # probability to every token of the vocabulary. Whoever can do this can write: draw a token, read it, draw the next. Ours works with single
 # characters.
 #
@@ -839,7 +839,7 @@ figure
 # %% [markdown] lang="zh"
 # ## 8 会写字的网络
 #
-# “I speak fluent ___”：猜下一个词，这个任务不需要标签，什么文本都行。**语言模型**在每个词元之后，给词表里的每个词元一个概率。会做这件事，就会写：
+# “I speak fluent \_\_\_”：猜下一个词，这个任务不需要标签，什么文本都行。**语言模型**在每个词元之后，给词表里的每个词元一个概率。会做这件事，就会写：
 # 抽一个词元，读进去，再抽下一个。我们的模型以单个字符为词元。
 #
 # 损失就是分类里的那个，每个词元一次：真正出现的那个词元的 $-\log p$。报告的是它在所有*真实*词元上的平均，而 $e^{\text{loss}}$ 叫做**困惑度**：
@@ -1008,7 +1008,7 @@ plt.show()
 #
 # In four to eight sentences (2 points, read by a person):
 #
-# 1. Why does a plain recurrent network find it hard to learn from "France is where I grew up, but I now live in Boston. I speak fluent ___" that the
+# 1. Why does a plain recurrent network find it hard to learn from "France is where I grew up, but I now live in Boston. I speak fluent \_\_\_" that the
 #    first word decides, and what in the LSTM helps? Support it with a number or a picture from this lab.
 # 2. Name one task with texts for which a bag of words will do, and one for which it cannot, and say why.
 
@@ -1017,7 +1017,7 @@ plt.show()
 #
 # 请用四到八句话回答（2 分，由老师评阅）：
 #
-# 1. 为什么普通的循环网络很难从“France is where I grew up, but I now live in Boston. I speak fluent ___”里学到是第一个词决定答案？
+# 1. 为什么普通的循环网络很难从“France is where I grew up, but I now live in Boston. I speak fluent \_\_\_”里学到是第一个词决定答案？
 #     LSTM 的什么结构帮了忙？请用本实验中的一个数字或一张图来支持。
 # 2. 举出一个用词袋就够了的文本任务，再举出一个词袋不可能做好的任务，并说明原因。
 

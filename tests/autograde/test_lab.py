@@ -81,3 +81,10 @@ def test_the_points_must_be_those_of_lab_toml(edited):
 def test_a_folder_that_is_no_lab_says_what_is_missing(tmp_path):
     with pytest.raises(LabError, match=r"no lab\.py"):
         load_lab(tmp_path)
+
+
+@pytest.mark.parametrize("hint", ["the $x$ of it", "this is *not* so"])
+def test_a_hint_in_a_box_has_no_markup_but_code(edited, hint):
+    with pytest.raises(LabError, match=r"the hint of scale, .* knows `code` and no other"):
+        edited("You add the factor instead of multiplying by it.", hint, "checks.py")
+    edited("You add the factor instead of multiplying by it.", "you give `a * b` and `$x`", "checks.py")
