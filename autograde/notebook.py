@@ -91,6 +91,12 @@ def _graded(
     return node
 
 
+def _escaped(markdown: str) -> str:
+    """Markdown that is no HTML; code stays as it is, Markdown escapes that itself."""
+    parts = re.split(r"(`[^`]*`)", markdown)
+    return "".join(part if part.startswith("`") else html.escape(part, quote=False) for part in parts)
+
+
 def _joined(text: str) -> str:
     """Without line breaks between Chinese characters, which Markdown would show as blanks."""
     return re.sub(rf"(?<=[{_CHINESE}])\n *(?=[{_CHINESE}])", "", text)
@@ -108,7 +114,5 @@ def _about(lab: Lab, exercise: Exercise, text: str, lang: str) -> str:
     parts = [f"### {_EXERCISE[lang]} {place} · {exercise.title[lang]}", facts[lang], text]
     for i, hint in enumerate(exercise.hints, 1):
         label = f"{_HINT[lang]} {i}" if len(exercise.hints) > 1 else _HINT[lang]
-        parts.append(
-            f"<details><summary>{label}</summary>\n\n{html.escape(hint[lang], quote=False)}\n\n</details>"
-        )
+        parts.append(f"<details><summary>{label}</summary>\n\n{_escaped(hint[lang])}\n\n</details>")
     return "\n\n".join(parts)

@@ -1,6 +1,7 @@
 """Calling a student's object on given inputs, in one of a few named ways, and keeping what came of it as plain data."""
 
 import contextlib
+import inspect
 import math
 import random
 import sys
@@ -151,7 +152,7 @@ def _one(
     except BaseException as error:
         # torch raises NotImplementedError too, always with a message; the stub has none.
         if type(error) is NotImplementedError and not error.args:
-            return {"status": "not attempted"}
+            return _stub(error, target)
         return {
             "status": "error",
             "type": _plain(type(error).__name__),
@@ -171,6 +172,19 @@ def _one(
                 "zh": f"返回的 {kind} 无法读取（{reason}）",
             }
         )
+
+
+def _stub(error: BaseException, target: Any) -> dict[str, Tree]:
+    """Nothing attempted, unless the function itself is written and another one that it calls is still a stub."""
+    name = traceback.extract_tb(error.__traceback__)[-1].name
+    if not inspect.isfunction(target) or name == target.__name__ or name not in target.__globals__:
+        return {"status": "not attempted"}
+    return _form(
+        {
+            "en": f"`{target.__name__}` calls `{name}`, which is not written yet; do that exercise first",
+            "zh": f"`{target.__name__}` 调用了 `{name}`，而它还没有写好；请先完成那道练习",
+        }
+    )
 
 
 def _form(text: Text) -> dict[str, Tree]:

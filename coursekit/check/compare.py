@@ -31,7 +31,7 @@ def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
     """
     if isinstance(expected, dict):
         return _items(got, expected, compare, where)
-    wanted = _numbers(expected)
+    wanted = None if _tensors(expected) else _numbers(expected)
     if wanted is not None:
         values = _numbers(got)
         if values is None or (values.dim() and isinstance(expected, (int, float))):
@@ -40,6 +40,13 @@ def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
     if isinstance(got, Tensor) and got.dtype == torch.bool:
         got = got.tolist()  # torch's True is as good as Python's
     if isinstance(expected, (list, tuple)):
+        if (
+            _tensors(expected)
+            and isinstance(got, Tensor)
+            and got.dim()
+            and got.shape[1:] == _shape(expected[0])
+        ):
+            got = list(got.unbind())  # several tensors of one shape, in one
         if not isinstance(got, (list, tuple)):
             return _kind(got, expected, where)
         if len(got) != len(expected):
@@ -187,6 +194,15 @@ def _numbers(value: Tree) -> Tensor | None:
             return None
         parts.append(part.to(torch.float64))
     return torch.stack(parts)
+
+
+def _tensors(value: Tree) -> bool:
+    """Whether it is a sequence with tensors in it, which are compared one by one."""
+    return isinstance(value, (list, tuple)) and any(isinstance(item, Tensor) for item in value)
+
+
+def _shape(value: Tree) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
 def _is_number(value: Tree) -> bool:

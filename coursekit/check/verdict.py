@@ -152,6 +152,8 @@ def _argument(name: str, value: Tree) -> str:
         if not small:
             return f"{name} of shape {tuple(value.shape)}"
         return f"{name}={numbers.replace(chr(39), '') if value.dim() == 2 else numbers[1:-1].replace(chr(39), '')}"
+    if isinstance(value, list) and len(value) <= _FEW and all(isinstance(item, str) for item in value):
+        return f"{name}={value!r}"
     return f"{name}={value!r}" if isinstance(value, (bool, int, float, str, type(None))) else f"{name}=…"
 
 
@@ -262,7 +264,7 @@ def _in_group(message: Text, case_set: CaseSet, group: str) -> Text:
 
 
 def _join(texts: Sequence[Text]) -> Text:
-    return {language: " ".join(text[language] for text in texts) for language in ("en", "zh")}
+    return {"en": " ".join(text["en"] for text in texts), "zh": "".join(text["zh"] for text in texts)}
 
 
 # Which failure a student needs to hear of first.

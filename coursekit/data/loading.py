@@ -93,7 +93,7 @@ def load(
         whole = entry_of(entry.subset_of)
         _say(f"{name}: {count}, {megabytes(entry.size)}, {source}. {_how_to_get(whole)}")
     else:
-        _say(f"{name}: {count}, {megabytes(entry.size)}, from {source}.")
+        _say(f"{name}: {count}, {megabytes(entry.size)}, {'' if entry.embedded else 'from '}{source}.")
     return data.to(device) if isinstance(data, DataSet) and device is not None else data
 
 

@@ -150,7 +150,7 @@ def bag_of_words(tokens, vocabulary):
 """,
             {
                 "en": "You have one row for every token (one-hot vectors), so the order is still in it. A bag is the sum of these rows: one number for each word of the vocabulary.",
-                "zh": "你给每个词都留了一行（one-hot 向量），次序还在里面。词袋是这些行的和：词表里每个词一个数。",
+                "zh": "你给每个词都留了一行（独热向量），次序还在里面。词袋是这些行的和：词表里每个词一个数。",
             },
         ),
         Misconception(
@@ -216,7 +216,7 @@ def draw_weights(rng: np.random.Generator, inputs: int, hidden: int) -> dict[str
 
 
 def draw_step(rng: np.random.Generator, inputs: int, hidden: int) -> dict[str, Tree]:
-    batch = 2 + int(inputs == 2)  # unlike the other sizes
+    batch = 2 if inputs == 3 else 3  # unlike the other sizes
     return {
         "x": normal(rng, batch, inputs),
         "h": normal(rng, batch, hidden, scale=0.6),
@@ -378,8 +378,8 @@ RNN_FORWARD = Exercise(
     title={"en": "Unrolled in time", "zh": "沿时间展开"},
     difficulty=1,
     minutes=10,
-    draw={"a single step": draw_short, "several steps": draw_long, "B = T": draw_square_batch},
-    groups={"a single step": {"zh": "只有一步"}, "several steps": {"zh": "多步"}},
+    draw={"several steps": draw_long, "a single step": draw_short, "B = T": draw_square_batch},
+    groups={"several steps": {"zh": "多步"}, "a single step": {"zh": "只有一步"}},
     cases=2,
     rules=BY_HAND,
     needs=("rnn_step",),
@@ -471,6 +471,32 @@ RNN_FORWARD = Exercise(
             },
         ),
         Misconception(
+            "state_before_the_step",
+            forward("""
+    for t in range(T):
+        states.append(h)
+        h = rnn_step(X[:, t], h, W_xh, W_hh, b)
+    return torch.stack(states, 1)
+"""),
+            {
+                "en": "You keep the state before each step, so `h0` comes first and the last state is missing. Make the step first, then keep what came out.",
+                "zh": "你保存的是每一步之前的状态：`h0` 排在最前，最后一个状态却丢了。请先走一步，再保存得到的状态。",
+            },
+        ),
+        Misconception(
+            "cat_for_stack",
+            forward("""
+    for t in range(T):
+        h = rnn_step(X[:, t], h, W_xh, W_hh, b)
+        states.append(h)
+    return torch.cat(states, 1)
+"""),
+            {
+                "en": "`torch.cat` joins along an axis that is there already: you get `(B, T * H)`. `torch.stack` makes a new axis for the time.",
+                "zh": "`torch.cat` 沿已有的轴拼接，得到的是 `(B, T * H)`。`torch.stack` 会为时间新建一个轴。",
+            },
+        ),
+        Misconception(
             "time_axis_first",
             forward("""
     for t in range(T):
@@ -480,7 +506,7 @@ RNN_FORWARD = Exercise(
 """),
             {
                 "en": "The values are right, but the axes stand as (time, batch, unit). Stack the states along axis 1, so that the batch comes first.",
-                "zh": "数值都对，但轴的次序成了（时间，批量，单元）。请沿第 1 个轴堆叠，让批量排在最前面。",
+                "zh": "数值都对，但轴的次序成了（时间，批量，单元）。请沿第 1 轴（`dim=1`）堆叠，让批量排在最前面。",
             },
         ),
         Misconception(
@@ -517,7 +543,7 @@ RNN_FORWARD = Exercise(
         },
         {
             "en": "Collect the states in a list; `torch.stack(states, dim=1)` puts them side by side with the time as axis 1.",
-            "zh": "把各步的状态收进一个列表；`torch.stack(states, dim=1)` 把它们排在一起，时间是第 1 个轴。",
+            "zh": "把各步的状态收进一个列表；`torch.stack(states, dim=1)` 把它们排在一起，时间是第 1 轴（轴从 0 数起）。",
         },
     ),
 )
@@ -641,6 +667,33 @@ def bptt(X, h0, W_xh, W_hh, b, grad_h):
             {
                 "en": "You go back through the sums but not through the tanh: its slope is missing. It stands between the gradient of `h_t` and that of the sum inside.",
                 "zh": "你的反向传播穿过了求和，却没有穿过 tanh：少了它的导数。它夹在 `h_t` 的梯度和里面那个和的梯度之间。",
+            },
+        ),
+        Misconception(
+            "square_forgotten",
+            back(slope="1 - H[:, t]"),
+            {
+                "en": "Your slope is `1 - h`; the square is missing: `1 - h²`.",
+                "zh": "你的导数是 `1 - h`，少了平方：`1 - h²`。",
+            },
+        ),
+        Misconception(
+            "shares_overwritten",
+            back()
+            .replace("dW_xh + delta", "delta")
+            .replace("dW_hh + delta", "delta")
+            .replace("db + delta", "delta"),
+            {
+                "en": "You have the share of the first step alone: each step puts its share in the place of the others. Add them up, with `+=`.",
+                "zh": "你只得到了第一步的贡献：每一步都覆盖了之前的结果。应当累加，用 `+=`。",
+            },
+        ),
+        Misconception(
+            "tanh_left_out_on_the_way_back",
+            back(pass_on="grad_h = grad_h @ W_hh"),
+            {
+                "en": "The last step is right. On the way to the step before you take the gradient of the state, not `delta`: so it goes through `W_hh`, but not through the tanh.",
+                "zh": "最后一步是对的。传给前一步时，你用的是状态的梯度，而不是 `delta`：它穿过了 `W_hh`，却没有穿过 tanh。",
             },
         ),
         Misconception(
@@ -784,8 +837,8 @@ def jacobian_norms(W_hh, steps):
             "elementwise_power",
             norms("torch.linalg.svdvals(W_hh ** k)[0]"),
             {
-                "en": "`W_hh ** k` raises every number of the matrix to a power. The product of k matrices is meant.",
-                "zh": "`W_hh ** k` 是对矩阵的每个元素求幂。这里要的是 k 个矩阵的乘积。",
+                "en": "`*` and `**` work number by number. The product of k matrices is meant, and that is `@`.",
+                "zh": "`*` 和 `**` 都是逐元素运算。这里要的是 k 个矩阵的乘积，矩阵相乘用 `@`。",
             },
         ),
         Misconception(
@@ -955,7 +1008,7 @@ def clip_by_norm(grads, max_norm):
             clip("    return [g * (norm <= max_norm) for g in grads]"),
             {
                 "en": "Gradients that are too long become zero: such a step is lost. Shortened, it still leads downhill.",
-                "zh": "太长的梯度被你变成了零：这一步就浪费了。把它缩短，它仍然指向下坡。",
+                "zh": "太长的梯度被你变成了零：这一步就浪费了。把它缩短，方向不变，沿它的反方向走仍然是下坡。",
             },
         ),
     ),
@@ -1204,8 +1257,8 @@ def lstm_step(x, h, c, W_ih, W_hh, b_ih, b_hh):
             "order_f_i_g_o",
             lstm(order="f, i, g, o"),
             {
-                "en": "Input gate and forget gate have changed places. In PyTorch's rows the input gate comes first.",
-                "zh": "输入门和遗忘门弄反了。PyTorch 的行里输入门在前。",
+                "en": "Input gate and forget gate have changed places. In PyTorch's rows the input gate comes first. Or is it in the line for c? There f goes with the old c, and i with g.",
+                "zh": "输入门和遗忘门弄反了。PyTorch 的行里输入门在前。或者是 c 那一行写反了？那里 f 乘旧的 c，i 乘 g。",
             },
         ),
         Misconception(
@@ -1283,8 +1336,8 @@ def lstm_step(x, h, c, W_ih, W_hh, b_ih, b_hh):
     ),
     hints=(
         {
-            "en": "All four gates in one line: the sum $x W_{ih}^\\top + b_{ih} + h W_{hh}^\\top + b_{hh}$ has shape $(B, 4H)$; `.chunk(4, dim=1)` cuts it into four pieces $(B, H)$.",
-            "zh": "四个门一行就能算：和 $x W_{ih}^\\top + b_{ih} + h W_{hh}^\\top + b_{hh}$ 的形状是 $(B, 4H)$；`.chunk(4, dim=1)` 把它切成四块 $(B, H)$。",
+            "en": "The three gates and the candidate in one line: the sum $x W_{ih}^\\top + b_{ih} + h W_{hh}^\\top + b_{hh}$ has shape $(B, 4H)$; `.chunk(4, dim=1)` cuts it into four pieces $(B, H)$.",
+            "zh": "三个门和候选值一行就能算：总和 $x W_{ih}^\\top + b_{ih} + h W_{hh}^\\top + b_{hh}$ 的形状是 $(B, 4H)$；`.chunk(4, dim=1)` 把它切成四块 $(B, H)$。",
         },
         {
             "en": "Sigmoid for the three gates i, f, o; tanh for the candidate g. Then the two lines of formulas, the cell first. Write the product with `*`: each unit has its own gate.",
@@ -1356,7 +1409,7 @@ def pool_states(H, lengths):
             pool(last="H[:, -1]"),
             {
                 "en": "Your mean is right. Your last state is that of the last padded step: the network has run on over the padding there. The last real word of a sentence of length n is step `n - 1`.",
-                "zh": "平均是对的。但你取的是最后一个填充步的状态：网络在那里已经空跑过了填充。长度为 n 的句子，最后一个真词在第 `n - 1` 步。",
+                "zh": "平均是对的。但你取的是最后一个填充步的状态：网络在那里已经空跑过了填充。长度为 n 的句子，最后一个真实的词在第 `n - 1` 步。",
             },
         ),
         Misconception(
@@ -1400,6 +1453,24 @@ def pool_states(H, lengths):
             },
         ),
         Misconception(
+            "mask_one_step_too_long",
+            pool(
+                mean="(H * (torch.arange(H.shape[1]) <= lengths[:, None])[:, :, None]).sum(1) / lengths[:, None]"
+            ),
+            {
+                "en": "Your last state is right. Your mean takes in one step after the end: steps are numbered from 0, so the real ones are those below the length, `<` and not `<=`.",
+                "zh": "最后状态是对的。你的平均多算了结束之后的一步：时间步从 0 数起，真实的步号小于长度，用 `<`，不是 `<=`。",
+            },
+        ),
+        Misconception(
+            "every_length_of_every_sentence",
+            pool(last="H[:, lengths - 1]"),
+            {
+                "en": "`H[:, lengths - 1]` takes all these steps from every sentence, `(B, B, D)`. Pair row i with its own step: `H[torch.arange(len(H)), ...]`.",
+                "zh": "`H[:, lengths - 1]` 从每个句子里把这些步全取了出来，形状是 `(B, B, D)`。应当让第 i 行配它自己的那一步：`H[torch.arange(len(H)), ...]`。",
+            },
+        ),
+        Misconception(
             "sum_for_mean",
             pool(mean="(H * real).sum(1)"),
             {
@@ -1423,7 +1494,7 @@ def pool_states(H, lengths):
         },
         {
             "en": "A mask: `torch.arange(T) < lengths[:, None]` has shape $(B, T)$ and is True at the real steps. Times `H` (give it a third axis with `[:, :, None]`) the padding becomes 0.",
-            "zh": "掩码：`torch.arange(T) < lengths[:, None]` 形状为 $(B, T)$，真实的步为 True。（用 `[:, :, None]` 补上第三个轴）乘以 `H`，填充处就变成 0。",
+            "zh": "掩码：`torch.arange(T) < lengths[:, None]` 形状为 $(B, T)$，真实的步为 True。先用 `[:, :, None]` 给它补上第三个轴，再乘以 `H`，填充处就变成 0。",
         },
     ),
 )
@@ -1512,8 +1583,8 @@ def sentiment(texts):
             "one_answer",
             trained('"lstm"', "nn.init.constant_(model.head.weight, 0.0)"),
             {
-                "en": "Nearly all sentences get the same answer: so does a network that has not been trained, or one that was trained with far too large steps. Has `fit` run on this very `model`?",
-                "zh": "几乎所有句子都得到同一个答案：没有训练过、或者步子迈得太大的网络就是这样。`fit` 训练的确实是这个 `model` 吗？",
+                "en": "Nearly all sentences get the same answer. So does a network that has not been trained (has `fit` run on this very `model`?), one that was trained with far too large steps, or a bag of words, which cannot see the order.",
+                "zh": "几乎所有句子都得到同一个答案。没有训练过的网络（`fit` 训练的确实是这个 `model` 吗？）、步子迈得太大的网络，或者看不见次序的词袋，都是这样。",
             },
             symptom="one_class",
         ),
@@ -1532,10 +1603,24 @@ def sentiment(texts):
             "cannot_see_order",
             trained('"bow"', "fit(model, encoded, epochs=2, lr=0.01)"),
             {
-                "en": "Of the two sentences of a pair your model gets one right and one wrong, or little better. So does every model that cannot see the order, such as a bag of words. With a recurrent network it means that it has not learned enough yet: look at the curves, and try more epochs or a larger learning rate.",
-                "zh": "一对句子里，你的模型往往一个对一个错，或者只好一点点。所有看不见次序的模型都是这样，例如词袋。如果用的是循环网络，那就是还没学够：看看曲线，多训练几轮，或调大学习率。",
+                "en": "Of the two sentences of a pair your model gets one right and one wrong, or little better. So does every model that cannot see the order, such as a bag of words. With a recurrent network it means that it has not learned enough yet, or that `fit` has not run on this `model`: look at the curves, and try more epochs or a larger learning rate.",
+                "zh": "一对句子里，你的模型往往一个对一个错，或者只好一点点。所有看不见次序的模型都是这样，例如词袋。如果用的是循环网络，那就是还没学够，或者 `fit` 训练的不是这个 `model`：看看曲线，多训练几轮，或调大学习率。",
             },
             symptom="chance",
+        ),
+        Misconception(
+            "not_enough",
+            trained('"gru", embedding_dim=32, hidden_size=64, pooling="mean"').replace(
+                "return predict(model, TextSplit(texts, torch.zeros(len(texts))).encode(vocabulary))",
+                """scores = predict(model, TextSplit(texts, torch.zeros(len(texts))).encode(vocabulary))
+    scores[::4] = -scores[::4]
+    return scores""",
+            ),
+            {
+                "en": "It sees the order, but it has not learned all there is to learn: train for more epochs, with a learning rate between 0.003 and 0.01, and compare the curves.",
+                "zh": "它看得见次序，但还没有学完：多训练几轮，学习率取 0.003 到 0.01 之间，再比较曲线。",
+            },
+            symptom="below",
         ),
     ),
     hints=(
@@ -1564,7 +1649,9 @@ def draw_labels(rng: np.random.Generator, lengths: list[int]) -> dict[str, Tree]
 
 
 def draw_all_real(rng: np.random.Generator) -> dict[str, Tree]:
-    return draw_labels(rng, [int(rng.integers(3, 6))] * 2)
+    drawn = draw_labels(rng, [int(rng.integers(3, 6))] * 2)
+    drawn["y"][0, 1] = 0  # a token like any other
+    return drawn
 
 
 def draw_padded(rng: np.random.Generator) -> dict[str, Tree]:
@@ -1653,6 +1740,30 @@ def token_loss(logits, y):
             },
         ),
         Misconception(
+            "padding_as_an_index",
+            loss(each="-log_p[torch.arange(len(y))[:, None], torch.arange(y.shape[1]), y]"),
+            {
+                "en": "Right without padding. With padding -100 is used as an index, and no token has that number. Choose the real places first, or put another number in the place of -100 and leave these places out of the sum.",
+                "zh": "没有填充时是对的。有填充时 -100 被当成了下标，而没有哪个词元是这个编号。请先选出真实的位置，或者把 -100 换成别的数，求和时再把这些位置去掉。",
+            },
+        ),
+        Misconception(
+            "sign_forgotten",
+            loss(result="-(each * real).sum() / real.sum()"),
+            {
+                "en": "The sign is wrong: a logarithm of a probability is negative, a loss is positive. It is `-log p`.",
+                "zh": "符号反了：概率的对数是负的，损失是正的，应为 `-log p`。",
+            },
+        ),
+        Misconception(
+            "perplexity",
+            loss(result="((each * real).sum() / real.sum()).exp()"),
+            {
+                "en": "You return e to the power of the loss: that is the perplexity. The loss itself is asked for.",
+                "zh": "你返回的是 e 的“损失”次方，那是困惑度。题目要的是损失本身。",
+            },
+        ),
+        Misconception(
             "softmax_over_time",
             loss(log_p="torch.log_softmax(logits, dim=1)"),
             {
@@ -1719,7 +1830,7 @@ def token_loss(logits, y):
 
 def draw_scores(rng: np.random.Generator, top_k: int | None) -> dict[str, Tree]:
     """Scores of which no two are near each other, for several texts at once."""
-    scores = np.stack([rng.permutation(np.arange(5) * 0.7) for _ in range(3)]) + normal(rng, 3, 5, scale=0.05)
+    scores = np.stack([rng.permutation(np.arange(7) * 0.7) for _ in range(3)]) + normal(rng, 3, 7, scale=0.05)
     temperature = float(rng.choice([0.4, 0.5, 0.6, 1.5, 2.0]))
     return {"logits": scores.astype(np.float32), "temperature": temperature, "top_k": top_k}
 
@@ -1790,7 +1901,7 @@ def next_char(logits, temperature=1.0, top_k=None):
             choose(scores="logits * temperature"),
             {
                 "en": "Your temperature works the other way round: you multiply by it. Hot means wild, all scores near each other: divide by it.",
-                "zh": "你的温度作用反了：你乘上了它。温度高意味着更随意、各个得分更接近：应当除以它。",
+                "zh": "温度的作用反了：你是乘以温度。温度高意味着更随意、各个得分更接近：应当除以它。",
             },
         ),
         Misconception(
@@ -1830,10 +1941,24 @@ def next_char(logits, temperature=1.0, top_k=None):
         ),
         Misconception(
             "does_not_add_up",
-            choose(cut="scores", result="torch.softmax(scores, dim=1) * keep"),
+            choose(result="torch.softmax(logits / temperature, dim=1) * keep"),
             {
                 "en": "With top-k your probabilities add up to less than 1: what is cut off has to be shared among those that stay. Cut before the softmax, or divide by the sum once more.",
                 "zh": "用 top-k 时你的概率之和小于 1：去掉的那部分要分给留下来的。请在 softmax 之前去掉，或再除以一次总和。",
+            },
+        ),
+        Misconception(
+            "one_threshold_for_all",
+            """
+def next_char(logits, temperature=1.0, top_k=None):
+    scores = logits / temperature
+    if top_k is not None:
+        scores = scores.masked_fill(scores < scores.flatten().topk(top_k).values[-1], -1e9)
+    return torch.softmax(scores, dim=1)
+""",
+            {
+                "en": "You choose the k best of all texts together. Every text keeps its own k best: `topk(..., dim=1)`.",
+                "zh": "你是在所有文本里一共选出 k 个最高的。每个文本要各自保留 k 个：`topk(..., dim=1)`。",
             },
         ),
         Misconception(

@@ -8,7 +8,7 @@
 # **When you are through, you can**
 #
 # - say what a bag of words cannot see, and write a recurrent network that can, step by step;
-# - send a gradient back through time by hand, and say by a number of the weights whether it will vanish or explode;
+# - send a gradient back through time by hand, and say by a number of the weights whether it must vanish or may explode;
 # - write an LSTM cell, and say what each gate is for;
 # - batch sentences of different lengths without the padding having a say;
 # - train a network on sentences and one on characters, and make it write more or less boldly.
@@ -28,7 +28,7 @@
 # **学完之后，你能够**
 #
 # - 说出词袋看不见什么，并一步一步写出看得见的循环网络；
-# - 动手让梯度沿时间往回传，并用权重的一个数说明它会消失还是会爆炸；
+# - 亲手让梯度沿时间往回传，并用由权重算出的一个数判断它必定消失还是可能爆炸；
 # - 写出 LSTM 单元，并说出每个门的用处；
 # - 把长短不一的句子放进一个批量，而不让填充影响结果；
 # - 训练一个读句子的网络和一个读字符的网络，并让它写得更大胆或更稳妥。
@@ -36,7 +36,7 @@
 # **用时：** 约三个小时。**分值：** 30 分，十二道编程练习，一道书面题。
 #
 # 每道练习有一个要填写的单元格和一个检查单元格。检查可以反复运行：它会马上告诉你哪里对了、应该得到什么，往往还能指出是哪种疏忽恰好导致了你的结果。
-# 一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上”的地方用的是课上的例子。
+# 一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上的例子”的地方用的是课上的例子。
 
 # %% setup=true
 import matplotlib.pyplot as plt
@@ -77,7 +77,7 @@ encoded = pairs.encode(vocabulary)
 # %% [markdown] lang="zh"
 # ## 1 为什么要研究序列？
 #
-# 一张 28 x 28 的图永远是 784 个数，而一个句子想多长就多长。课上讲过，处理序列的模型要应付四件事：
+# 一张 $28 \times 28$ 的图永远是 784 个数，而一个句子想多长就多长。课上讲过，处理序列的模型要应付四件事：
 #
 # 1. **长度不固定。** 下一句话可能只有三个词，也可能有六十个。
 # 2. **次序有意义。** 上面两句话的差别只在次序。
@@ -154,8 +154,7 @@ for ax, tokens in zip(axes, (praise, blame), strict=True):
 #
 # 每一步用的都是同样的三组权重。所以网络能读任意长的句子，它学到的关于“not”的知识在任何位置都管用：长度和共享两个问题一举解决。
 #
-# 公式里的向量是列向量；而在批量里，每个样本是一*行*：`x` 是 $(B, D)$，`h` 是 $(B, H)$。权重的存放方式与 PyTorch 相同，每个隐藏单元一行：
-# `W_xh` 是 $(H, D)$，`W_hh` 是 $(H, H)$。
+# 公式里的向量是列向量；而在批量里，每个样本是一*行*：`x` 是 $(B, D)$，`h` 是 $(B, H)$。权重的存放方式与 PyTorch 相同，每个隐藏单元一行：`W_xh` 是 $(H, D)$，`W_hh` 是 $(H, H)$。
 
 # %% [markdown] lang="en" about="rnn_step"
 # Write `rnn_step(x, h, W_xh, W_hh, b)`, one step for a whole batch. PyTorch's recurrent layers are locked away for this and the next exercises. One
@@ -227,8 +226,8 @@ def rnn_forward(
 # are the same again, the states never meet: the last column still knows which sentence it was.
 
 # %% [markdown] lang="zh"
-# 它看得见词袋看不见的东西吗？下图中，一个完全没有训练过的网络读这两句话，每个词是一个只有一个 1 的向量。每一列是读完那个词之后的状态。到“was”
-# 为止两张图完全一样；从第一个不同的词开始就分开了，后面的词又相同，状态却不再重合：最后一列仍然知道读的是哪一句。
+# 它看得见词袋看不见的东西吗？下图中，一个完全没有训练过的网络读这两句话，每个词用一个独热向量（one-hot，只有一个 1）表示。每一列是读完那个词之后的状态。到“was”
+# 为止两张图完全一样；从第一个不同的词开始就分开了，后面虽然又有相同的词，状态却不再重合：最后一列仍然知道读的是哪一句。
 
 # %%
 torch.manual_seed(3)
@@ -283,8 +282,7 @@ print(f"distance of the two last states: {(states[0, -1] - states[1, -1]).norm()
 # in the exercise; right below it you may compare with it.
 
 # %% [markdown] lang="zh" about="bptt"
-# 请写出 `bptt(X, h0, W_xh, W_hh, b, grad_h)`。损失只看最后一个状态，`grad_h` $(B, H)$ 是它在那里的梯度 $\partial L / \partial h_T$。返回 `W_xh`、
-# `W_hh`、`b` 的梯度，对批量求和。这一题需要一点耐心。题中不能用 autograd；做完之后，下面就可以和它对照。
+# 请写出 `bptt(X, h0, W_xh, W_hh, b, grad_h)`。损失只看最后一个状态，`grad_h` $(B, H)$ 是它在那里的梯度 $\partial L / \partial h_T$。返回 `W_xh`、`W_hh`、`b` 的梯度，对批量求和。这一题需要一点耐心。题中不能用 autograd；做完之后，下面就可以和它对照。
 
 
 # %% exercise="bptt"
@@ -341,25 +339,27 @@ for name, mine, theirs in zip(
 # ## 4 The long way back
 #
 # *Lecture:* "**France** is where I grew up, but I now live in Boston. I speak fluent \_\_\_". To learn from this gap that "France" matters, a gradient
-# has to travel from the last word back to the first, 16 steps. At each step it is multiplied by the slope of the tanh and by $W_{hh}^\top$:
+# has to travel from the last word back to the first, 16 steps (commas and full stops are read too). How a state depends on an early one is a product
+# with a factor for each step, the last step on the left; the gradient is multiplied by its transpose:
 #
 # $$\frac{\partial h_T}{\partial h_t} = \prod_{s=t+1}^{T} \operatorname{diag}\left(1 - h_s^2\right) W_{hh}, \qquad
 # \left\Vert \frac{\partial h_T}{\partial h_t} \right\Vert \le \sigma_{\max}(W_{hh})^{\,T-t}$$
 #
 # The norm of a matrix says by how much it can stretch a vector at most. It is the matrix's largest **singular value**, $\sigma_{\max}$, and since the
-# slope of the tanh is at most 1, the whole product cannot be larger than the power on the right. Below 1 such a power dies out, above 1 it explodes:
+# slope of the tanh is at most 1, the norm of the whole product cannot be larger than the power on the right. Below 1 such a power dies out, above 1 it explodes:
 # $0.8^{16} \approx 0.028$, $1.2^{16} \approx 18$.
 
 # %% [markdown] lang="zh"
 # ## 4 漫长的回程
 #
 # *课上的例子：* “**France** is where I grew up, but I now live in Boston. I speak fluent \_\_\_”。要从这个空里学到“France”很重要，
-# 梯度就得从最后一个词走回第一个词，一共 16 步。每走一步，都要乘上 tanh 的导数和 $W_{hh}^\top$：
+# 梯度就得从最后一个词走回第一个词，一共 16 步（标点也各算一步）。
+# 状态怎样依赖于前面的状态，是一个连乘积，每步一个因子，最后一步在最左边；梯度乘的是它的转置：
 #
 # $$\frac{\partial h_T}{\partial h_t} = \prod_{s=t+1}^{T} \operatorname{diag}\left(1 - h_s^2\right) W_{hh}, \qquad
 # \left\Vert \frac{\partial h_T}{\partial h_t} \right\Vert \le \sigma_{\max}(W_{hh})^{\,T-t}$$
 #
-# 矩阵的范数，说的是它最多能把一个向量拉长多少倍，它等于矩阵最大的**奇异值** $\sigma_{\max}$。tanh 的导数不超过 1，所以整个乘积不会超过右边的幂。
+# 矩阵的范数，说的是它最多能把一个向量拉长多少倍，它等于矩阵最大的**奇异值** $\sigma_{\max}$。tanh 的导数不超过 1，所以整个乘积的范数不会超过右边的幂。
 # 小于 1 的数，幂会越来越小；大于 1 的数，幂会爆炸：$0.8^{16} \approx 0.028$，$1.2^{16} \approx 18$。
 
 # %% [markdown] lang="en" about="jacobian_norms"
@@ -412,13 +412,14 @@ axes[0].legend(title=r"$\sigma_{\max}$")
 plt.show()
 
 # %% [markdown] lang="en"
-# Against **exploding** gradients there is a simple remedy: look at the gradient before the step, and if it is too long, shorten it. All gradients
-# together are one long arrow $g$, and **clipping by the norm** keeps its direction:
+# Against **exploding** gradients there is a simple remedy, **gradient clipping**: look at the gradient before the weights are changed, and if it
+# is too long, shorten it. All gradients together are one long arrow $g$, and **clipping by the norm** keeps its direction; $c$ is the longest it may be:
 #
 # $$g \leftarrow g \cdot \min\left(1, \frac{c}{\Vert g \Vert}\right)$$
 
 # %% [markdown] lang="zh"
-# 对付**爆炸**的梯度有一个简单的办法：走一步之前看看梯度，太长就把它缩短。所有的梯度合在一起是一支长箭 $g$，**按范数裁剪**保持它的方向：
+# 对付**爆炸**的梯度有一个简单的办法，叫**梯度裁剪**：更新参数之前看看梯度，太长就把它缩短。所有的梯度合在一起是一支长箭 $g$，
+# **按范数裁剪**保持它的方向，其中 $c$ 是允许的最大范数（下面的 `max_norm`）：
 #
 # $$g \leftarrow g \cdot \min\left(1, \frac{c}{\Vert g \Vert}\right)$$
 
@@ -463,8 +464,8 @@ arrows = {
 _, ax = plt.subplots(figsize=(4.5, 3.6))
 for name, (arrow, color) in arrows.items():
     ax.quiver(0, 0, *arrow.tolist(), angles="xy", scale_units="xy", scale=1, color=color, label=name)
-ax.set(xlim=(-0.5, 6.5), ylim=(-0.3, 5.3), aspect="equal")
-ax.legend(loc="upper right")
+ax.set(xlim=(-0.3, 2.3), ylim=(-0.3, 5.3), aspect="equal")
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown] lang="en"
@@ -474,7 +475,7 @@ plt.show()
 
 # %% [markdown] lang="zh"
 # 对付**消失**的梯度，裁剪毫无用处：已经变成 0 的东西没法再拉长。一个主意是从什么都不丢的地方出发。Le、Jaitly 和 Hinton（2015）
-# 用 ReLU 代替 tanh（它起作用的地方导数恰好是 1），并从单位矩阵 $W_{hh} = I$、零偏置开始。这样的网络，一开始就只是原样保持自己的状态。
+# 用 ReLU 代替 tanh（ReLU 在输入为正的地方导数恰好是 1），并从单位矩阵 $W_{hh} = I$、零偏置开始。这样的网络，一开始就只是原样保持自己的状态。
 
 # %% [markdown] lang="en" about="identity_init"
 # Write `identity_init(state)`. `state` is the state dict of an `nn.RNN`: names such as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`
@@ -482,8 +483,7 @@ plt.show()
 # came in alone: in every layer of it the recurrent weights are the identity and the biases zero. The input weights stay.
 
 # %% [markdown] lang="zh" about="identity_init"
-# 请写出 `identity_init(state)`。`state` 是某个 `nn.RNN` 的状态字典：名字如 `weight_ih_l0`、`weight_hh_l0`、`bias_ih_l0`、
-# `bias_hh_l0`（`ih` 是输入到隐藏，`hh` 是隐藏到隐藏，`l0` 是第一层），值是张量。返回一个新的字典（传进来的不要改动），
+# 请写出 `identity_init(state)`。`state` 是某个 `nn.RNN` 的状态字典：名字如 `weight_ih_l0`、`weight_hh_l0`、`bias_ih_l0`、`bias_hh_l0`（`ih` 是输入到隐藏，`hh` 是隐藏到隐藏，`l0` 是第一层），值是张量。返回一个新的字典（传进来的不要改动），
 # 其中每一层的循环权重是单位矩阵，偏置是零，输入权重不变。
 
 
@@ -528,8 +528,8 @@ def identity_init(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 # %% [markdown] lang="zh"
 # ## 5 带门的记忆
 #
-# 单位矩阵什么都保留，缺的是一个拿主意的。**LSTM**（Hochreiter 和 Schmidhuber，1997）里还有第二个向量随行：**细胞状态** $c$，它才是真正的记忆。
-# 它靠加法来改变，而不是每一步都被推过一个矩阵和一个 tanh。三个**门**（每个单元一个 0 到 1 之间的数）决定保留什么、写入什么、给人看什么：
+# 单位矩阵什么都保留，缺的是一个拿主意的。**长短期记忆网络**（LSTM；Hochreiter 和 Schmidhuber，1997）里还有第二个向量随行：**细胞状态** $c$，它才是真正的记忆。
+# 它靠加法来改变，而不是每一步都被推过一个矩阵和一个 tanh。三个**门**（每个门给每个单元一个 0 到 1 之间的数）决定保留什么、写入什么、给人看什么：
 #
 # $$\begin{aligned}
 # i &= \operatorname{sigmoid}(\dots) & \text{输入门：写不写？} \\
@@ -543,7 +543,7 @@ def identity_init(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 # h_t &= o \odot \tanh(c_t)
 # \end{aligned}$$
 #
-# 每个 $(\dots)$ 都是各自的一个和 $W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}$。从 $c_t$ 回到 $c_{t-1}$ 的直路，只需要乘以 $f$，别无其他：
+# 每个 $(\dots)$ 都是形如 $W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}$ 的和，权重和偏置各用各的。从 $c_t$ 回到 $c_{t-1}$ 的直路，只需要乘以 $f$，别无其他：
 # 只要遗忘门开着，梯度就能不衰减地传回去。
 
 # %% [markdown] lang="en" about="lstm_step"
@@ -659,7 +659,7 @@ figure
 # back.
 
 # %% [markdown] lang="zh"
-# 普通的循环网络一直停在虚线上：站在行末，它根本听不到 30 步之前那个标记有多重要。换成 ReLU 再加上你的单位矩阵，同样的网络就学得动了；LSTM 也一样，
+# 普通的循环网络一直停在虚线上：站在行末，它根本无从知道 30 步之前那个标记很重要。换成 ReLU 再加上你的单位矩阵，同样的网络就学得动了；LSTM 也一样，
 # 误差降到 0.01 以下。数据相同，单元数相同，优化器相同，不同的只是回程的路。
 
 # %% [markdown] lang="en"
@@ -691,12 +691,12 @@ ax.set(xlabel="step", yticks=range(3), yticklabels=[f"length {len(tokens)}" for 
 plt.show()
 
 # %% [markdown] lang="en" about="pool_states"
-# A network that reads the whole table runs on over the padding, so there are states in the grey fields as well, and they mean nothing. To classify a
+# A network that reads the whole table runs on over the padding, so there are states in the fields marked `<pad>` as well, and they mean nothing. To classify a
 # sentence one takes one vector from its states: the last one, or the mean of all. Write `pool_states(H, lengths)`, which returns both, and heeds the
 # real steps only.
 
 # %% [markdown] lang="zh" about="pool_states"
-# 网络读整张表时会一直读过填充，所以灰色的格子里也有状态，但它们毫无意义。要给句子分类，就从它的各个状态里取出一个向量：最后一个状态，
+# 网络读整张表时会一直读过填充，所以标着 `<pad>` 的格子里也有状态，但它们毫无意义。要给句子分类，就从它的各个状态里取出一个向量：最后一个状态，
 # 或者所有状态的平均。请写出 `pool_states(H, lengths)`，两个都返回，而且只看真实的步。
 
 
@@ -744,29 +744,34 @@ fit(bag, encoded, epochs=5, lr=0.01, batch_size=64, save="bag")
 print(f"bag of words: {evaluate(bag, encoded.test).accuracy:.1%} of the test sentences right")
 
 # %% [markdown] lang="en" about="train_sentiment"
-# Half right, by tossing a coin one does as well, and no training can change it. So choose a model that sees the order, `get_model("lstm", ...)` for
-# one (`"rnn"` and `"gru"` are there too), and train it with `fit(model, encoded, epochs=..., lr=..., save="sentiment")`. The file that `save` leaves
-# is handed in with the notebook, so that nothing is trained again when your work is graded.
+# Half right: by tossing a coin one does as well, and no training can change it. (The loss sinks a little, but only to $\ln 2 = 0.693$, which is the
+# coin's.) So choose a model that sees the order, `get_model("lstm", ...)` for
+# one (`"rnn"` and `"gru"` are there too), and train it with `fit(model, encoded, epochs=..., lr=..., save="sentiment")`. Call it `model`, and do not
+# leave out `save`: the file that it leaves is handed in with the notebook, so that nothing is trained again when your work is graded.
 #
-# The function `sentiment` below your part is what is checked: it gives your model sentences that it has not seen. Full points from 95% accuracy, and
+# The function `sentiment` above your part is what is checked: it gives your model sentences that it has not seen. Full points from 95% accuracy, and
 # a share of them from 60% on.
 
 # %% [markdown] lang="zh" about="train_sentiment"
-# 只对了一半，和抛硬币一样，怎么训练都没用。所以请选一个看得见次序的模型，例如 `get_model("lstm", ...)`（也有 `"rnn"` 和 `"gru"`），
-# 用 `fit(model, encoded, epochs=..., lr=..., save="sentiment")` 训练它。`save` 留下的文件要和笔记本一起提交，批改时就不用重新训练了。
+# 只对了一半，和抛硬币一样，怎么训练都没用。（损失略有下降，但只降到 $\ln 2 = 0.693$，也就是抛硬币的损失。）所以请选一个看得见次序的模型，例如 `get_model("lstm", ...)`（也有 `"rnn"` 和 `"gru"`），
+# 用 `fit(model, encoded, epochs=..., lr=..., save="sentiment")` 训练它。模型要叫 `model`，`save` 也不能省：它留下的文件要和笔记本一起提交，批改时就不用重新训练了。
 #
-# 检查的是你那部分下面的函数 `sentiment`：它把没见过的句子交给你的模型。准确率达到 95% 得满分，从 60% 起按比例得分。
+# 检查的是你那部分上面的函数 `sentiment`：它把没见过的句子交给你的模型。准确率达到 95% 得满分，从 60% 起按比例得分。
+
 
 # %% exercise="train_sentiment"
+def sentiment(texts: list[str]) -> torch.Tensor:
+    """Scores (N, 2) of N sentences: column 0 speaks for negative, column 1 for positive."""
+    if model is None:
+        raise NotImplementedError
+    return predict(model, TextSplit(texts, torch.zeros(len(texts))).encode(vocabulary))
+
+
+model = None
 ### BEGIN SOLUTION
 model = get_model("lstm", vocab_size=len(vocabulary), embedding_dim=32, hidden_size=64)
 fit(model, encoded, epochs=6, lr=0.005, batch_size=64, save="sentiment")
 ### END SOLUTION
-
-
-def sentiment(texts: list[str]) -> torch.Tensor:
-    """Scores (N, 2) of N sentences: column 0 speaks for negative, column 1 for positive."""
-    return predict(model, TextSplit(texts, torch.zeros(len(texts))).encode(vocabulary))
 
 
 # %% check="train_sentiment" points=1 hidden=2
@@ -785,11 +790,13 @@ for phenomenon in ("negation", "contrast"):
     print(f"{phenomenon}: bag of words {bag_right:.1%}, your model {right:.1%}")
 
 # %% [markdown] lang="en"
-# *Lecture:* and the two sentences about the food? Let us stop the network after every word and ask what it thinks so far. Where does it change its
-# mind?
+# *Lecture:* and the two sentences about the food? Let us stop the network after every word and ask what it thinks so far. Where does it make up its
+# mind? Then try `sentiment(["The food was not good."])`. 100% on the sentences above, and wrong here? It has learned the kinds of sentence that it was
+# shown, perhaps only that the first judgement counts.
 
 # %% [markdown] lang="zh"
-# *课上的例子：* 那两句关于菜的话呢？让网络每读完一个词就停一下，问问它目前怎么看。它在哪里改变了主意？
+# *课上的例子：* 那两句关于菜的话呢？让网络每读完一个词就停一下，问问它目前怎么看。它在哪里拿定了主意？再试试 `sentiment(["The food was not good."])`。
+# 上面的句子 100% 正确，这里却错了？它学会的只是给它看过的那几种句子，也许只是“第一个评价算数”。
 
 # %%
 _, axes = plt.subplots(1, 2, figsize=(10, 2.8), sharey=True)
@@ -824,6 +831,8 @@ if isinstance(getattr(model, "rnn", None), nn.LSTM):
         before = torch.cat([torch.zeros_like(H[:1]), H[:-1]])
         gate = cell_of(model.rnn).gates(read[0], before)
     figure = plot.gates(blame, {"input gate": gate.input[:, :24], "forget gate": gate.forget[:, :24]})
+else:
+    print("no LSTM, no gates to show")
 figure
 
 # %% [markdown] lang="en"
@@ -834,15 +843,15 @@ figure
 # characters.
 #
 # The loss is the one you know from classification, once for each token: $-\log p$ of the token that really came. Its mean over all *real* tokens is
-# what is reported, and $e^{\text{loss}}$ is the **perplexity**: among how many equally likely tokens the model hesitates.
+# what is reported (with the natural logarithm, in **nats**), and $e^{\text{loss}}$ is the **perplexity**: among how many equally likely tokens the model hesitates.
 
 # %% [markdown] lang="zh"
 # ## 8 会写字的网络
 #
-# “I speak fluent \_\_\_”：猜下一个词，这个任务不需要标签，什么文本都行。**语言模型**在每个词元之后，给词表里的每个词元一个概率。会做这件事，就会写：
-# 抽一个词元，读进去，再抽下一个。我们的模型以单个字符为词元。
+# “I speak fluent \_\_\_”：猜下一个词，这个任务不需要标签，什么文本都行。**语言模型**在每个词元之后，给出词表里每个词元接下来出现的概率。
+# 会做这件事，就会写：按概率抽取（采样）一个词元，读进去，再抽下一个。我们的模型以单个字符为词元。
 #
-# 损失就是分类里的那个，每个词元一次：真正出现的那个词元的 $-\log p$。报告的是它在所有*真实*词元上的平均，而 $e^{\text{loss}}$ 叫做**困惑度**：
+# 损失就是分类里的交叉熵，每个词元一次：真正出现的那个词元的 $-\log p$（用自然对数时，单位叫奈特，nat）。报告的是它在所有*真实*词元上的平均，而 $e^{\text{loss}}$ 叫做**困惑度**：
 # 模型在多少个同样可能的词元之间犹豫。
 
 # %% [markdown] lang="en" about="token_loss"
@@ -903,11 +912,11 @@ print(f"{surprise(reviews.test.texts[:64]):.2f} nats a character")
 
 # %% [markdown] lang="en"
 # Before training that is about $\ln V$, the loss of somebody who takes all $V$ characters for equally likely. The text is long, so back-propagation
-# through time is **truncated**: the gradient goes back 64 characters, the state goes on through the whole text. (About half a minute.)
+# through time is **truncated**: the gradient goes back 64 characters, the state goes on through the whole text. (It trains for less than a minute.)
 
 # %% [markdown] lang="zh"
 # 训练之前，这个数大约是 $\ln V$：把全部 $V$ 个字符看成同样可能，损失就是这么多。文本很长，所以随时间反向传播要**截断**：梯度只往回走 64 个字符，
-# 状态则一直传到文末。（大约半分钟。）
+# 状态则一直传到文末。（训练不到一分钟。）
 
 
 # %%
@@ -924,10 +933,14 @@ print(f"{before:.2f} nats a character before training, {nats:.2f} after it")
 print(f"it hesitates among {2.71828**nats:.1f} characters, of {len(letters)}")
 
 # %% [markdown] lang="en"
-# Which characters does it find hard? A high bar is a surprise. Beginnings of words are, their ends are not.
+# (The curve ends lower than the last line says: it was validated on sentences of section 7 as well, which are easier than reviews.)
+#
+# Which characters does it find hard? A high bar is a surprise. Beginnings of words mostly are, their ends are not.
 
 # %% [markdown] lang="zh"
-# 它觉得哪些字符难猜？柱子越高越意外。词的开头难，词的末尾不难。
+# （曲线的终点比最后一行的数低：验证用的文本里还有第 7 节的句子，比短评容易。）
+#
+# 它觉得哪些字符难猜？柱子越高越意外。多半是词的开头难，词的末尾不难。
 
 # %%
 line = torch.tensor(letters.encode("\nThe food was good, not bad at all.\n"))
@@ -941,12 +954,13 @@ plt.show()
 
 # %% [markdown] lang="en" about="next_char"
 # Before a character is drawn, two knobs can be turned. The scores are divided by the **temperature**: below 1 the likely becomes likelier, above 1
-# all come nearer to each other. And **top-k** keeps only the k best scores of each text; all other characters get the probability 0. Write
+# all come nearer to each other. And **top-k** keeps only the k best scores of each text; all other characters get the probability 0, and
+# those that stay add up to 1. Write
 # `next_char(logits, temperature, top_k)`, which returns the probabilities; `top_k=None` keeps all.
 
 # %% [markdown] lang="zh" about="next_char"
-# 抽字符之前，有两个旋钮可调。得分先除以**温度**：小于 1 时，可能的更可能；大于 1 时，大家更接近。**top-k** 只保留每个文本里得分最高的 k 个字符，
-# 其余字符的概率是 0。请写出 `next_char(logits, temperature, top_k)`，返回概率；`top_k=None` 表示全部保留。
+# 抽字符之前，有两个旋钮可调。得分先除以**温度**：小于 1 时，可能的更可能；大于 1 时，各个字符的概率更接近。**top-k** 只保留每个文本里得分最高的 k 个字符，
+# 其余字符的概率是 0，保留下来的概率之和仍为 1。请写出 `next_char(logits, temperature, top_k)`，返回概率；`top_k=None` 表示全部保留。
 
 
 # %% exercise="next_char"
@@ -989,7 +1003,8 @@ def write(prompt: str, length: int, temperature: float, top_k: int | None = None
 torch.manual_seed(1)
 settings = ((0.3, None), (0.7, 3), (0.7, None), (1.5, None))
 for temperature, top_k in settings:
-    print(f"temperature {temperature}, top-k {top_k}:\n{write('The food ', 140, temperature, top_k)}\n")
+    kept = f"the best {top_k}" if top_k else "all characters"
+    print(f"temperature {temperature}, {kept}:\n{write('The food ', 140, temperature, top_k)}\n")
 
 # %%
 with torch.no_grad():
@@ -1017,8 +1032,7 @@ plt.show()
 #
 # 请用四到八句话回答（2 分，由老师评阅）：
 #
-# 1. 为什么普通的循环网络很难从“France is where I grew up, but I now live in Boston. I speak fluent \_\_\_”里学到是第一个词决定答案？
-#     LSTM 的什么结构帮了忙？请用本实验中的一个数字或一张图来支持。
+# 1. 为什么普通的循环网络很难从“France is where I grew up, but I now live in Boston. I speak fluent \_\_\_”里学到“决定答案的是第一个词”这件事？LSTM 的什么结构帮了忙？请用本实验中的一个数字或一张图来支持。
 # 2. 举出一个用词袋就够了的文本任务，再举出一个词袋不可能做好的任务，并说明原因。
 
 # %% [markdown] written="why_gates" points=2
@@ -1029,8 +1043,8 @@ plt.show()
 # about (food or film), because the words alone say so. It cannot tell the two sentences about the food apart, nor who bit whom, because there the
 # order decides.
 #
-# 从空格到“France”，梯度要往回走 16 步，每一步都乘上 tanh 的导数（不超过 1）和 W_hh。如果 W_hh 的最大奇异值小于 1，
-# 乘积就会消失（0.8 的 16 次方是 0.028），权重根本听不到第一个词的消息。LSTM 的细胞状态靠加法改变，往回走时只乘以遗忘门；遗忘门接近 1，梯度就能传到。
+# 从填空处到“France”，梯度要往回走 16 步，每一步都乘上 tanh 的导数（不超过 1）和 W_hh。如果 W_hh 的最大奇异值小于 1，
+# 乘积就会消失（0.8 的 16 次方是 0.028），权重根本得不到来自第一个词的信号。LSTM 的细胞状态靠加法改变，往回走时只乘以遗忘门；遗忘门接近 1，梯度就能传到。
 # 在加法问题里，普通网络停在 0.167，LSTM 降到 0.01 以下。判断一条评论说的是菜还是电影，词袋就够了，因为看词就知道；分辨那两句关于菜的话，
 # 或者谁咬了谁，词袋做不到，因为那里起决定作用的是次序。
 #

@@ -10,7 +10,7 @@ from nbgrader.api import Gradebook
 from autograde.cases import Workshop, seed_of
 from autograde.course import default_labs
 from autograde.lab import find_labs, load_lab
-from autograde.notebook import WRITTEN_STUB
+from autograde.notebook import WRITTEN_STUB, _escaped, _joined
 from autograde.release import stale, student_notebooks
 from coursekit.check.lab import decode, read_bundle
 from coursekit.check.tree import dumps
@@ -85,3 +85,8 @@ def test_hidden_cases_come_from_the_secret_and_stand_in_the_gradebook_only(tiny_
 @pytest.mark.parametrize("folder", LABS, ids=lambda folder: folder.name)
 def test_the_committed_notebooks_are_what_the_labs_give(folder: Path):
     assert stale(load_lab(folder), default_labs().parent / "notebooks") == []
+
+
+def test_hints_are_markdown_without_html_and_chinese_lines_are_joined():
+    assert _escaped("if `a < b` then <b>") == "if `a < b` then &lt;b&gt;"
+    assert _joined("在法国长大，\n   但现在\n在 A\n和 B") == "在法国长大，但现在在 A\n和 B"

@@ -323,3 +323,30 @@ def test_a_function_that_changes_its_arguments_is_noticed() -> None:
     assert [result["changed"] for result in answer(spoil, questions)] == [["x", "rest"]] * 2
     assert not any("changed" in result for result in answer(spare, questions))
     assert torch.equal(questions["inputs"][0]["x"], torch.zeros(3))
+
+
+def unwritten(x: int) -> int:
+    raise NotImplementedError
+
+
+def test_another_stub_that_is_called_is_named() -> None:
+    def written(x: int) -> int:
+        return unwritten(x) + 1
+
+    result = one(written, x=1)
+    assert result["status"] == "form"
+    assert (
+        result["message"] == "`written` calls `unwritten`, which is not written yet; do that exercise first"
+    )
+    assert "`unwritten`" in result["message_zh"]
+    assert one(unwritten, x=1)["status"] == "not attempted"
+
+
+def test_a_stub_within_the_answer_is_its_own() -> None:
+    def half_done(x: int) -> int:
+        def inner() -> int:
+            raise NotImplementedError
+
+        return inner() + x
+
+    assert one(half_done, x=1)["status"] == "not attempted"

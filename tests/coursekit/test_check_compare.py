@@ -132,3 +132,18 @@ def test_any_two_values_can_be_compared_and_each_equals_itself(a: Any, b: Any) -
 def test_what_stands_in_a_list_instead_of_numbers(got: Any, said: str) -> None:
     found = difference(got, [1.0, 2.0], asdict(Close()))
     assert found is not None and said in found["en"]
+
+
+@pytest.mark.parametrize(
+    ("got", "told"),
+    [
+        ((ones(2, 3), ones(3, 2, 3)), "[1]: expected shape (2, 3), got (3, 2, 3)."),
+        ((ones(2, 3), 2 * ones(2, 3)), "[1]: expected 1 at position (0, 0), got 2 (6/6 values differ)."),
+        (ones(2, 3), "expected a tuple, got a tensor of shape (2, 3)."),
+        ((ones(2, 3),), "expected 2 values, got 1."),
+    ],
+)
+def test_several_tensors_are_compared_one_by_one(got: Any, told: str) -> None:
+    found = difference(got, (ones(2, 3), ones(2, 3)), CLOSE)
+    assert found is not None and found["en"] == told
+    assert difference(torch.ones(2, 2, 3), (ones(2, 3), ones(2, 3)), CLOSE) is None

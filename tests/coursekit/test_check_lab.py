@@ -16,6 +16,7 @@ import coursekit.check.lab as lab_module
 from coursekit.check import BundleError, CheckFailedError, open_lab
 from coursekit.check.exercise import Case, CaseSet, Close, Equal, Rules
 from coursekit.check.lab import SUFFIX, decode, encode, write_bundle
+from coursekit.check.show import with_code
 from coursekit.check.tree import DamagedError, dumps, loads
 
 EXPECTED, WRONG = torch.tensor([0.137, -7.25, 31.5]), torch.tensor([0.251, 5.125, -3.75])
@@ -220,3 +221,7 @@ def test_rules_read_cells_with_magics_in_a_kernel(kernel: BlockingKernelClient) 
     run(kernel, "%%capture\nimport torch\ndef double(x):\n    return torch.mul(torch.tensor(x), 2)")
     box, _ = run(kernel, "check('double', double)")
     assert "`double` uses `torch.mul` (line 4 of its cell)" in box[1]["text/plain"].replace("\n", " ")
+
+
+def test_names_in_a_box_are_code_and_nothing_is_html() -> None:
+    assert with_code("use `a < b`, not <b>") == "use <code>a &lt; b</code>, not &lt;b&gt;"

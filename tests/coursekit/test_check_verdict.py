@@ -128,6 +128,7 @@ def test_the_call_is_shown_for_functions_in_a_line() -> None:
         ({"x": torch.tensor([[1.0, 2.5], [3.0, 4.0]])}, "double(x=[[1, 2.5], [3, 4]])"),
         ({"x": torch.tensor([1, 2])}, "double(x=[1, 2])"),
         ({"x": torch.zeros(2, 3, 4), "rest": [1]}, "double(x of shape (2, 3, 4), rest=…)"),
+        ({"tokens": ["so", "good"]}, "double(tokens=['so', 'good'])"),
         ({f"argument_{i}": torch.zeros(10, 10) for i in range(9)}, ""),
     ],
 )
@@ -153,7 +154,7 @@ def test_not_attempted_incomplete_and_forbidden() -> None:
         three(), [ok(2), ok(4), ok(6)], [{"en": "no F", "zh": "不用 F"}, {"en": "no G", "zh": "不用 G"}]
     )
     assert (outcome.status, outcome.points) == ("incorrect", 0)
-    assert outcome.message == {"en": "no F no G", "zh": "不用 F 不用 G"}
+    assert outcome.message == {"en": "no F no G", "zh": "不用 F不用 G"}
 
 
 def scores(labels: torch.Tensor, right: int, classes: int = 10) -> torch.Tensor:

@@ -6,6 +6,8 @@ from test_train_fit import data, net, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from coursekit.data import load
+from coursekit.models import get_model
 from coursekit.train import DataError, TrainingError, evaluate, fit
 from coursekit.train.callbacks import snapshot
 
@@ -159,3 +161,9 @@ def test_a_model_without_parameters():
         fit(
             nn.Flatten(), (torch.randn(8, 3), torch.zeros(8, dtype=torch.int64)), device="cpu", progress=False
         )
+
+
+def test_texts_must_be_encoded_first():
+    reviews = load("reviews_en")
+    with pytest.raises(DataError, match=r"encode them first"):
+        fit(get_model("bow", vocab_size=9), reviews, epochs=1)
