@@ -60,6 +60,7 @@ def gradient_norms(
         )
     ax.set(xlabel="time step $t$", ylabel=r"$\Vert\partial L\,/\,\partial h_t\Vert$", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.minorticks_off()  # over many decades they are hundreds
     margin = 0.02 * max(map(len, runs))
     ax.set_xlim(
         1 - margin, max(map(len, runs)) + margin
@@ -120,7 +121,8 @@ def gates(tokens: Sequence[str], gates: Mapping[str, Tensor]) -> Figure:
         bar.ax.tick_params(labelfontfamily=_fonts(ax))
         ax.set(ylabel="unit", title=name)
         ax.yaxis.get_major_locator().set_params(integer=True)
-        _write_below(ax, tokens if ax is axes[-1, 0] else [""] * len(tokens))
+        ax.set_xticks([])
+    _write_below(axes[-1, 0], tokens)
     return figure
 
 

@@ -407,6 +407,7 @@ for ax, (title, matrix) in zip(axes, {"orthogonal": turn, "random": noise}.items
         ax.plot(range(1, 31), jacobian_norms(sigma * matrix, 30), color=color, label=f"{sigma}")
         ax.plot(range(1, 31), sigma ** torch.arange(1, 31), ":", color=color)
     ax.set(yscale="log", xlabel="steps back", title=f"{title} $W_{{hh}}$, dotted: the bound")
+    ax.minorticks_off()
 axes[0].set_ylabel("how much of the gradient arrives")
 axes[0].legend(title=r"$\sigma_{\max}$")
 plt.show()
