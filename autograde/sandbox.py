@@ -34,11 +34,12 @@ HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"
 
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
 _LINKS = {"/bin": "usr/bin", "/lib": "usr/lib", "/lib64": "usr/lib64", "/sbin": "usr/sbin"}
-# Figures are drawn once, not twice to trim their margins, and as large as a feedback page needs.
+# Figures are drawn once, not twice to trim their margins, and as large as a feedback page needs; nobody asks for the history.
 _KERNEL_CONFIG = """
 c = get_config()
 c.InlineBackend.print_figure_kwargs = {"bbox_inches": None}
 c.InlineBackend.rc = {"figure.dpi": 60}
+c.HistoryManager.hist_file = ":memory:"
 """
 _FIRST_UID, _UIDS = 61_000, 4_000
 _numbers = itertools.count(os.getpid())

@@ -14,6 +14,7 @@ from coursekit.plot.style import COLORS, new_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 VISIBLE = str.maketrans(
     {" ": "␣", "\n": "↵", "\t": "⇥"}
@@ -58,7 +59,8 @@ def gradient_norms(
             ms=4,
             label=labels[i] if labels is not None else f"run {i + 1}",
         )
-    ax.set(xlabel="time step $t$", ylabel=r"$\Vert\partial L\,/\,\partial h_t\Vert$", yscale="log")
+    ax.set(xlabel="time step t", ylabel="norm of ∂L/∂h_t", yscale="log")
+    ax.yaxis.set_major_formatter("{x:g}")  # each formula, a power of ten too, takes long to set
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.minorticks_off()  # over many decades they are hundreds
     margin = 0.02 * max(map(len, runs))
@@ -108,20 +110,27 @@ def gates(tokens: Sequence[str], gates: Mapping[str, Tensor]) -> Figure:
     heights = [min(4.0, max(1.2, 0.06 * H.shape[1])) for H in values.values()]
     width = 1.8 + 0.24 * min(max(len(tokens), 12), FULL)
     figure, axes = new_figure(len(values), 1, width, sum(heights) + 0.3 * len(values) + 0.7)
+    pictures: list[list[AxesImage]] = []  # neighbours on the scale from 0 to 1 share one colour bar
+    signed = True
     for ax, (name, H) in zip(axes[:, 0], values.items(), strict=True):
         limit = H.abs().max().item() or 1.0
-        signed = name == "" or bool((H < 0).any()) or limit > 1
+        before, signed = signed, name == "" or bool((H < 0).any()) or limit > 1
         style = (
             {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
             if signed
             else {"cmap": "cividis", "vmin": 0, "vmax": 1}
         )
         picture = ax.imshow(H.T.numpy(), aspect="auto", interpolation="nearest", **style)
-        bar = figure.colorbar(picture, ax=ax, fraction=0.25 / width, pad=0.1 / width, aspect=30)
-        bar.ax.tick_params(labelfontfamily=_fonts(ax))
-        ax.set(ylabel="unit", title=name)
-        ax.yaxis.get_major_locator().set_params(integer=True)
-        ax.set_xticks([])
+        ax.set(ylabel="unit", title=name, xticks=[], yticks=sorted({0, H.shape[1] - 1}))
+        if signed or before:
+            pictures.append([])
+        pictures[-1].append(picture)
+    for group in pictures:
+        beside = [picture.axes for picture in group]
+        bar = figure.colorbar(
+            group[0], ax=beside, fraction=0.25 / width, pad=0.1 / width, aspect=30 * len(group)
+        )
+        bar.ax.tick_params(labelfontfamily=_fonts(beside[0]))
     _write_below(axes[-1, 0], tokens)
     return figure
 

@@ -406,10 +406,11 @@ for ax, (title, matrix) in zip(axes, {"orthogonal": turn, "random": noise}.items
     for sigma, color in ((0.8, "tab:blue"), (1.0, "tab:green"), (1.2, "tab:orange"), (2.0, "tab:red")):
         ax.plot(range(1, 31), jacobian_norms(sigma * matrix, 30), color=color, label=f"{sigma}")
         ax.plot(range(1, 31), sigma ** torch.arange(1, 31), ":", color=color)
-    ax.set(yscale="log", xlabel="steps back", title=f"{title} $W_{{hh}}$, dotted: the bound")
+    ax.set(yscale="log", xlabel="steps back", title=f"{title} W_hh, dotted: the bound")
     ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:g}")
 axes[0].set_ylabel("how much of the gradient arrives")
-axes[0].legend(title=r"$\sigma_{\max}$")
+axes[0].legend(title="σ_max")
 plt.show()
 
 # %% [markdown] lang="en"

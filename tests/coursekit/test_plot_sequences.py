@@ -129,6 +129,20 @@ def test_gates_have_a_picture_each_and_the_words_below():
     low, high = named["cell state"].images[0].get_clim()
     assert low == -high == -given_gates["cell state"].abs().max().item()
     assert below(named["输入门"]) == ENGLISH and not any(below(named["forget gate"]))
+    assert len(figure.axes) == 3 + 3
+
+
+def test_neighbours_on_the_scale_from_0_to_1_share_a_colour_bar():
+    open_or_closed = {"input gate": torch.rand(10, 4), "forget gate": torch.rand(10, 4)}
+    figure = gates(ENGLISH, open_or_closed | {"cell state": torch.randn(10, 4)})
+    assert len(figure.axes) == 3 + 2
+
+
+def test_a_logarithmic_axis_is_labelled_without_formulas():
+    figure = gradient_norms(torch.logspace(-9, 0, 30))
+    drawn(figure)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert {"0.01", "1"} <= set(labels) and not any("$" in label for label in labels)
 
 
 @pytest.mark.parametrize("H", [torch.ones(9, 4), torch.ones(10), torch.ones(1, 10, 4), torch.ones(10, 0)])
