@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import hmac
 import io
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,7 +17,7 @@ import torch
 from autograde.errors import LabError
 from autograde.lab import Lab
 from coursekit.check.call import answer
-from coursekit.check.exercise import Accuracy, CaseSet, Exercise
+from coursekit.check.exercise import Accuracy, CaseSet, Exercise, instructor_data
 from coursekit.check.lab import SUFFIX, write_bundle
 from coursekit.check.tree import Tree
 
@@ -38,11 +39,14 @@ def public_cases(lab: Lab) -> list[CaseSet]:
 
 
 class Workshop(contextlib.ExitStack):
-    """Where a lab's own code is run, quietly and in a folder that is gone afterwards."""
+    """Where a lab's own code is run, quietly and in a folder that is gone afterwards.
 
-    def __init__(self, lab: Lab):
+    `instructor` is a course's own folder of hidden labels, in place of the lab's.
+    """
+
+    def __init__(self, lab: Lab, instructor: Path | None = None):
         super().__init__()
-        self.lab = lab
+        self.lab, self.instructor = lab, instructor
         self.targets: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> "Workshop":
@@ -50,6 +54,9 @@ class Workshop(contextlib.ExitStack):
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
         self.enter_context(contextlib.chdir(folder))
         self.enter_context(_one_thread())
+        self.enter_context(instructor_data(self.instructor))
+        for path in self.lab.files:
+            shutil.copyfile(path, folder / path.name)
         # The setup cell opens the lab's checks; here there are none yet.
         write_bundle(folder / f"{self.lab.name}{SUFFIX}", self.lab.name, "en", [])
         self.variables: dict[str, Any] = {"__name__": "__main__"}

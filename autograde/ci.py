@@ -193,7 +193,7 @@ def read_master(folder: Path, cases: Path | None) -> MasterNotebook:
 
 def write_cases(course: Course, lab: Lab, path: Path) -> None:
     """Write the hidden cases of a lab in a course, for `autograde ci --cases`; a file for the instructor's eyes only."""
-    with Workshop(lab) as workshop:
+    with Workshop(lab, course.instructor_data) as workshop:
         case_sets = [
             workshop.draw(exercise, seed_of(course.secret, lab.name, exercise.name), hidden=True)
             for exercise in lab.exercises.values()

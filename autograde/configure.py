@@ -42,7 +42,7 @@ class AddHiddenCases(NbGraderPreprocessor):
         course = Course(Path(self.course))
         lab = load_lab(course.labs / name)
         by_grade_id = {exercise + HIDDEN: exercise for exercise in lab.exercises}
-        with Workshop(lab) as workshop:
+        with Workshop(lab, course.instructor_data) as workshop:
             for cell in nb.cells:
                 grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
                 exercise = lab.exercises.get(by_grade_id.get(grade_id, ""))

@@ -115,6 +115,12 @@ class Course:
         return Path(self.settings.get("labs", default_labs()))
 
     @property
+    def instructor_data(self) -> Path | None:
+        """The course's own folder of hidden labels, LAB/ in it for each lab that has some; None: the labs' own."""
+        folder = self.settings.get("instructor_data")
+        return None if folder is None else self.root / folder
+
+    @property
     def state(self) -> Path:
         """Where autograde keeps its records."""
         return self.root / ".autograde"

@@ -56,6 +56,11 @@ class Lab:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def files(self) -> list[Path]:
+        """What students get beside the notebook: the files in `files/`."""
+        return sorted(path for path in (self.folder / "files").glob("*") if path.is_file())
+
+    @property
     def name(self) -> str:
         """The folder's name, which is the assignment's."""
         return self.folder.name

@@ -104,6 +104,8 @@ def _write_source(folder: Path, lab: Lab, lang: str, cases: list[CaseSet]) -> No
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(instructor_notebook(lab, lang), folder / f"{lab.name}.ipynb")
     write_bundle(folder / f"{lab.name}{SUFFIX}", lab.name, lang, cases)
+    for path in lab.files:
+        shutil.copyfile(path, folder / path.name)
 
 
 def _generate(config: Config, assignment: str) -> None:

@@ -21,6 +21,7 @@ from autograde.master import MasterNotebook, read_masters
 from autograde.record import Record, finalise, read_record, write_record
 from autograde.sandbox import check_isolation, open_kernel, rooms
 from autograde.verdict import decide
+from coursekit.check.lab import SUFFIX
 from coursekit.check.tree import dumps
 from coursekit.check.verdict import Outcome
 
@@ -93,6 +94,7 @@ class _Grader:
     def __init__(self, course: Course, assignment: str, masters: list[MasterNotebook], isolation: str):
         self.course, self.assignment, self.masters, self.isolation = course, assignment, masters, isolation
         self.limits = course.limits
+        self.released = released_files(course, assignment)
 
     def digest(self, student: str) -> str:
         """Of all that the score depends on: the submission, the release, the limits."""
@@ -106,6 +108,8 @@ class _Grader:
                 sha.update(path.read_bytes())
         for master in self.masters:
             sha.update(json.dumps([asdict(cell) for cell in master.cells.values()]).encode())
+        for relative, path in self.released.items():
+            sha.update(f"{relative}\0".encode() + path.read_bytes())
         sha.update(json.dumps(asdict(self.limits)).encode())
         return sha.hexdigest()
 
@@ -124,6 +128,7 @@ class _Grader:
     def _grade(self, job: Job, finaliser: ProcessPoolExecutor) -> Record:
         folder = self.course.path("submitted", job.student, self.assignment)
         submission = take_in(job.student, folder, self.masters)
+        submission.files |= self.released
         record = Record(
             job.student, "graded", language=submission.language, isolation=self.isolation, digest=job.digest
         )
@@ -161,6 +166,19 @@ class _Grader:
         ]
         record.seconds += executed.seconds
         return bool(executed.lost)
+
+
+def released_files(course: Course, assignment: str) -> dict[Path, Path]:
+    """What was handed out beside the notebooks, by relative path: the grader's copy counts, as with nbgrader.
+
+    The bundle is not among them: the student's own says the language, and no check reads it under grading.
+    """
+    folder = course.path("release", ".", assignment)
+    return {
+        path.relative_to(folder): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".ipynb" and not path.name.endswith(SUFFIX)
+    }
 
 
 def grade_notebook(

@@ -101,8 +101,27 @@ def prediction(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]
         target.train(training)
 
 
+def chosen(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
+    """Scores `(n, C)` of the predictions at `positions`, of all that were handed in: classes `(N,)` or scores `(N, C)`."""
+    total, num_classes = options["total"], options["num_classes"]
+    wrong_form = WrongFormError(
+        f"{total} classes from 0 to {num_classes - 1}", f" {total} 个 0 到 {num_classes - 1} 的类别", target
+    )
+    try:
+        given = torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise wrong_form from error
+    if given.shape == (total, num_classes):
+        return given[inputs["positions"]].float()
+    if given.shape != (total,) or given.is_floating_point() or given.is_complex():
+        raise wrong_form
+    if not 0 <= int(given.min()) <= int(given.max()) < num_classes:
+        raise wrong_form
+    return nn.functional.one_hot(given[inputs["positions"]].long(), num_classes).float()
+
+
 ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] = {
-    adaptor.__name__: adaptor for adaptor in (function, module, method, training_step, prediction)
+    adaptor.__name__: adaptor for adaptor in (function, module, method, training_step, prediction, chosen)
 }
 
 
@@ -250,4 +269,12 @@ def _describe(value: Any) -> tuple[str, str]:
         return "None", " None"
     if isinstance(value, type):
         return f"the class {value.__name__}", f"类 {value.__name__}"
+    if isinstance(value, torch.Tensor):
+        shape = tuple(value.shape)
+        return (
+            f"a tensor of shape {shape} and dtype {value.dtype}",
+            f"形状为 {shape}、类型为 {value.dtype} 的张量",
+        )
+    if isinstance(value, list):
+        return f"a list of length {len(value)}", f"长度为 {len(value)} 的列表"
     return f"a value of type {type(value).__name__}", f" {type(value).__name__} 类型的值"

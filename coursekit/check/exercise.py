@@ -1,7 +1,10 @@
 """How a lab's author describes an exercise, once: inputs, call, comparison, rules, and misconceptions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,8 @@ import numpy as np
 from coursekit.check.tree import Text, Tree, dumps, loads
 
 Draw = Callable[[np.random.Generator], dict[str, Tree]]
+
+_INSTRUCTOR_DATA: ContextVar[Path | None] = ContextVar("instructor_data", default=None)
 
 BY_HAND = (
     "coursekit.models",
@@ -23,6 +28,23 @@ BY_HAND = (
     "torch.ops",
     "torch._C",
 )
+
+
+def instructor_folder(checks: str) -> Path:
+    """Where the hidden labels of a lab are: `instructor/` beside its `checks` (a file), or the course's own folder for it."""
+    lab = Path(checks).resolve().parent
+    own = _INSTRUCTOR_DATA.get()
+    return lab / "instructor" if own is None else own / lab.name
+
+
+@contextmanager
+def instructor_data(folder: Path | None) -> Iterator[None]:
+    """Within the block a lab's hidden labels come from `folder`/LAB; None: from the lab's own folder."""
+    token = _INSTRUCTOR_DATA.set(folder)
+    try:
+        yield
+    finally:
+        _INSTRUCTOR_DATA.reset(token)
 
 
 @dataclass(frozen=True)
