@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from coursekit.plot.lettering import width_of
 from coursekit.plot.pictures import images
 from coursekit.plot.style import new_figure
 
@@ -24,7 +25,7 @@ def confusion(y_true: Any, y_pred: Any, classes: Sequence[str] | None = None) ->
         classes: a name for each class.
 
     Raises:
-        ValueError: the two differ in length.
+        ValueError: the two differ in length, there are none, or one is no class.
     """
     y_true, y_pred = torch.as_tensor(y_true).cpu(), torch.as_tensor(y_pred).cpu()
     y_pred = y_pred.argmax(1) if y_pred.ndim == 2 else y_pred
@@ -32,7 +33,15 @@ def confusion(y_true: Any, y_pred: Any, classes: Sequence[str] | None = None) ->
         raise ValueError(
             f"there are {len(y_true)} true labels and {len(y_pred)} predicted ones; give one each"
         )
-    size = len(classes) if classes is not None else int(max(y_true.max(), y_pred.max())) + 1
+    if not len(y_true):
+        raise ValueError("there is nothing to draw: no label was given")
+    low, high = (int(end) for end in torch.cat([y_true, y_pred]).aminmax())
+    size = len(classes) if classes is not None else high + 1
+    if low < 0 or high >= size:
+        raise ValueError(
+            f"the labels go from {low} to {high}, expected 0 to {size - 1}: one name a class, and no label that is left "
+            "out of the loss, such as -100"
+        )
     names = list(classes) if classes is not None else [str(i) for i in range(size)]
     counts = torch.bincount(y_true * size + y_pred, minlength=size * size).reshape(size, size)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
@@ -44,7 +53,8 @@ def confusion(y_true: Any, y_pred: Any, classes: Sequence[str] | None = None) ->
         ink = "black" if shares[row, column] > 0.5 else "white"
         ax.text(column, row, str(int(counts[row, column])), ha="center", va="center", color=ink, fontsize=8)
     ax.set(xlabel="predicted", ylabel="true", xticks=range(size), yticks=range(size), yticklabels=names)
-    ax.set_xticklabels(names, rotation=90 if max(map(len, names)) > 3 else 0)
+    crowded = size * max(map(width_of, names)) > 12 * side / 2
+    ax.set_xticklabels(names, rotation=90 if crowded else 0)
     figure.colorbar(picture, ax=ax, label="share of the true class", shrink=0.8)
     return figure
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from coursekit.plot.lettering import BOX, VISIBLE, drawable, fonts_of, width_of, wrapped
 from coursekit.plot.style import COLORS, new_figure
 
 if TYPE_CHECKING:
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-VISIBLE = str.maketrans(
-    {" ": "␣", "\n": "↵", "\t": "⇥"}
-)  # characters that would leave no mark under a picture
-BOX = "□"
 FULL = 60  # tokens that fit side by side
 
 
@@ -69,7 +65,7 @@ def gradient_norms(
     )  # steps whose gradient has vanished are part of the picture
     ax.grid(alpha=0.3)
     if labels is not None or len(runs) > 1:
-        ax.legend(prop={"family": _fonts(ax)})
+        ax.legend(prop={"family": fonts_of(ax)})
     return figure
 
 
@@ -130,7 +126,7 @@ def gates(tokens: Sequence[str], gates: Mapping[str, Tensor]) -> Figure:
         bar = figure.colorbar(
             group[0], ax=beside, fraction=0.25 / width, pad=0.1 / width, aspect=30 * len(group)
         )
-        bar.ax.tick_params(labelfontfamily=_fonts(beside[0]))
+        bar.ax.tick_params(labelfontfamily=fonts_of(beside[0]))
     _write_below(axes[-1, 0], tokens)
     return figure
 
@@ -155,67 +151,30 @@ def sampled(
         raise ValueError("there is nothing to show: no text was given")
     if labels is not None and len(labels) != len(texts):
         raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels; give one label each")
-    blocks = [[row for line in text.split("\n") for row in _wrapped(line, columns)] for text in texts]
+    blocks = [[row for line in text.split("\n") for row in wrapped(line, columns)] for text in texts]
     figure, axes = new_figure(len(texts), 1, 0.085 * columns + 0.3, sum(0.17 * len(b) + 0.4 for b in blocks))
     axes[0, 0].get_gridspec().set_height_ratios([0.17 * len(block) + 0.15 for block in blocks])
     for i, (ax, block) in enumerate(zip(axes[:, 0], blocks, strict=True)):
         ax.set_axis_off()
         if labels is not None:
             ax.set_title(
-                labels[i], loc="left", fontsize=9, fontweight="bold", color=COLORS[0], fontfamily=_fonts(ax)
+                labels[i], loc="left", fontsize=9, fontweight="bold", color=COLORS[0], fontfamily=fonts_of(ax)
             )
-        fonts = ["monospace", *_fonts(ax)]
-        written = _drawable("\n".join(block), fonts)
+        fonts = ["monospace", *fonts_of(ax)]
+        written = drawable("\n".join(block), fonts)
         ax.text(0, 1, written, va="top", fontsize=9, fontfamily=fonts, parse_math=False)
     return figure
-
-
-def _fonts(ax: Axes) -> list[str]:
-    """The fonts of the figure: a legend or a colour bar is made later than the title and would take matplotlib's own."""
-    return ax.title.get_fontfamily()
-
-
-def _drawable(text: str, fonts: Sequence[str]) -> str:
-    """The text with a box for each character that no font has, which else would be a warning for each."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    faces = [get_font(findfont(FontProperties(family=[name]))) for name in fonts]
-    return "".join(
-        letter if letter == "\n" or any(face.get_char_index(ord(letter)) for face in faces) else BOX
-        for letter in text
-    )
 
 
 def _write_below(ax: Axes, tokens: Sequence[str]) -> None:
     """The tokens below a picture, or every second (third, ...) where they are too many."""
     step = -(-len(tokens) // FULL)
-    names = [_drawable(token.translate(VISIBLE), _fonts(ax)) for token in tokens]
+    names = [drawable(token.translate(VISIBLE), fonts_of(ax)) for token in tokens]
     # Boxes do not tell words apart: a word that cannot be written is named by its place.
     names = [str(i + 1) if BOX in name else name for i, name in enumerate(names)]
-    turned = any(_width(name) > 2 for name in names)
+    turned = any(width_of(name) > 2 for name in names)
     ax.set_xticks(range(0, len(tokens), step))
-    for label in ax.set_xticklabels(names[::step], fontsize=9, fontfamily=_fonts(ax)):
+    for label in ax.set_xticklabels(names[::step], fontsize=9, fontfamily=fonts_of(ax)):
         label.set_parse_math(False)
         if turned and len(label.get_text()) > 1:  # a Chinese character or a comma is not read lying down
             label.set_rotation(90)
-
-
-def _width(text: str) -> int:
-    """Letters that would take as much room."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def _wrapped(line: str, columns: int) -> list[str]:
-    """The line in rows no wider than `columns`, parted at a space where there is one."""
-    rows, row = [], ""
-    for letter in line:
-        if _width(row + letter) > columns:
-            head, space, tail = row.rpartition(" ")
-            if letter == " " or not space or _width(tail + letter) > len(tail + letter):
-                head, tail = row, ""  # no space to part it at, or Chinese, which may be parted anywhere
-            rows.append(head)
-            row = tail
-            if letter == " ":
-                continue
-        row += letter
-    return [*rows, row]

@@ -177,3 +177,11 @@ def test_matplotlib_loads_on_first_use_and_works_without_a_display(tmp_path):
         [sys.executable, "-c", script, str(tmp_path / "figure.png")], env=env, capture_output=True
     )
     assert done.returncode == 0 and (tmp_path / "figure.png").stat().st_size > 500, done.stderr
+
+
+@pytest.mark.parametrize(("true", "predicted"), [([], []), ([0, -100], [0, 1]), ([0, 2], [0, 1])])
+def test_confusion_says_which_labels_it_takes(true, predicted):
+    with pytest.raises(ValueError, match=r"no label was given|labels go from"):
+        confusion(
+            torch.tensor(true, dtype=torch.int64), torch.tensor(predicted, dtype=torch.int64), ["a", "b"]
+        )

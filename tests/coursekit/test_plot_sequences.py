@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from coursekit.plot import cjk_font, curves, gates, gradient_norms, sampled, states, style
-from coursekit.plot.sequences import _width, _wrapped
+from coursekit.plot.lettering import width_of, wrapped
 from coursekit.plot.style import COLORS
 from coursekit.train import History
 
@@ -27,7 +28,7 @@ def drawn(figure) -> None:
     """Draw it, with every warning an error: under grading a word on stderr costs the points."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure.canvas.draw()
+        FigureCanvasAgg(figure).draw()  # a figure that pyplot has closed has a canvas that draws nothing
 
 
 def below(ax) -> list[str]:
@@ -215,11 +216,11 @@ def test_sampled_says_what_it_needs():
 @given(line=st.text(st.sampled_from("ab ，字好"), max_size=60), columns=st.integers(2, 20))
 @settings(max_examples=200, deadline=None)
 def test_lines_are_broken_without_loss(line, columns):
-    rows = _wrapped(line, columns)
-    assert all(_width(row) <= columns for row in rows)
+    rows = wrapped(line, columns)
+    assert all(width_of(row) <= columns for row in rows)
     assert "".join(rows).replace(" ", "") == line.replace(" ", "")
     for word in line.split(" "):
-        if _width(word) <= columns and word.isascii() and line.isascii():
+        if width_of(word) <= columns and word.isascii() and line.isascii():
             assert any(word in row for row in rows)
 
 
