@@ -14,7 +14,11 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data_app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 labs_app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
-app.add_typer(data_app, name="data", help="The data sets there are; `data get NAME` downloads one.")
+app.add_typer(
+    data_app,
+    name="data",
+    help="The data sets and pretrained weights there are; `data get NAME` downloads one.",
+)
 app.add_typer(
     labs_app, name="labs", help="The labs there are; `labs get NAME` copies one for you to work in."
 )
@@ -30,17 +34,15 @@ def main() -> None:
 
 @data_app.callback()
 def data(context: typer.Context) -> None:
-    """List the data sets: where each is now, its size and licence."""
+    """List the data sets and the pretrained weights: where each is now, its size and licence."""
     if context.invoked_subcommand is not None:
         return
-    from coursekit.data import list_datasets
+    from coursekit.data import list_datasets, list_pretrained
     from coursekit.data.catalogue import megabytes
 
-    rows = [
-        (info.name, info.available or "not here", megabytes(info.size), info.licence)
-        for info in list_datasets()
-    ]
-    _print_table(("name", "where", "size", "licence"), rows)
+    for heading, infos in (("name", list_datasets()), ("weights", list_pretrained())):
+        rows = [(i.name, i.available or "not here", megabytes(i.size), i.licence) for i in infos]
+        _print_table((heading, "where", "size", "licence"), rows)
     _note("To download one: coursekit data get NAME")
 
 
@@ -49,16 +51,23 @@ def get_data(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `coursekit data` lists them.")],
     root: Annotated[Path | None, typer.Option(help="The folder to put them in; default: your cache.")] = None,
 ) -> None:
-    """Download data sets."""
-    from coursekit.data import DataError, fetch, list_datasets
+    """Download data sets and pretrained weights."""
+    import difflib
 
-    here = {info.name: info.available for info in list_datasets()}
+    from coursekit.data import DataError, fetch, fetch_pretrained, list_datasets, list_pretrained
+
+    weights = {info.name: info.available for info in list_pretrained()}
+    here = {info.name: info.available for info in list_datasets()} | weights
     for name in names:
-        if root is None and here.get(name):
+        if name not in here:
+            close = difflib.get_close_matches(name, here, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            _fail(f"there is nothing called {name!r}: {hint}There are {', '.join(here)}.")
+        if root is None and here[name]:
             print(f"{name}: {here[name]}")
             continue
         try:
-            print(f"{name}: {fetch(name, root=root)}")
+            print(f"{name}: {(fetch_pretrained if name in weights else fetch)(name, root=root)}")
         except DataError as error:
             _fail(str(error))
 
@@ -135,23 +144,14 @@ def submit(
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Look over this computer: is everything there that the labs need?"""
-    from coursekit.doctor import look_over
+    from coursekit.doctor import doctor as look_over
 
-    findings = list(look_over())
+    report = look_over()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
-    else:
-        rows = [
-            (
-                "OK" if f.ok else "MISSING" if f.needed else "optional",
-                f.what,
-                f.found,
-                "" if f.ok else f.remedy,
-            )
-            for f in findings
-        ]
-        _print_table(("", "", "found", "what to do"), rows)
-    if not all(finding.ok for finding in findings if finding.needed):
+        print(json.dumps([asdict(finding) for finding in report], ensure_ascii=False, indent=1))
+    else:  # off a terminal nothing is wrapped, so that a line is an item
+        print(report.text(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    if not report.ok:
         raise typer.Exit(1)
 
 
@@ -186,6 +186,9 @@ def _print_table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> N
     # Off a terminal nothing is wrapped, so that a line is an item.
     console = Console(width=None if sys.stdout.isatty() else 400)
     table = Table(*heading, box=box.SIMPLE_HEAD if console.is_terminal else None)
+    for column in table.columns:
+        column.overflow = "fold"  # nothing is left out
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

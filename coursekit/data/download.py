@@ -48,7 +48,7 @@ def fetch(
         raise DataError(f'{name} needs no download: it comes with coursekit. Use load("{name}").')
     home = data_home() if root is None else Path(root).expanduser()
     folder = home / source.folder
-    wanted = [file for file in source.files if _sha256(folder / file.name) != file.sha256]
+    wanted = [file for file in source.files if sha256_of(folder / file.name) != file.sha256]
     if not wanted:
         return folder
     if grading():
@@ -57,12 +57,12 @@ def fetch(
         )
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
+        sweep(home)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=home) as temporary:
             landed = _fetch_files(name, source, wanted, folder, Path(temporary), timeout)
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in landed:
-                path.replace(folder / path.name)
+            for file, path in landed.items():
+                (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+                path.replace(folder / file.name)
     except OSError as error:
         raise DataError(
             f"{name} cannot be written to {home}: {error}. Name another folder: coursekit data get {name} --root FOLDER, "
@@ -88,19 +88,20 @@ def offline_ways(name: str, source: Source | None = None) -> str:
 
 def _fetch_files(
     name: str, source: Source, wanted: list[RemoteFile], here: Path, temporary: Path, timeout: float
-) -> list[Path]:
-    """Try the mirrors in turn until each file has come whole and right from one of them; the files, still apart."""
-    landed: list[Path] = []
+) -> dict[RemoteFile, Path]:
+    """Try the mirrors in turn until each file has come whole and right from one of them; where they are, still apart."""
+    landed: dict[RemoteFile, Path] = {}
     lacking, answers = wanted, []
-    with _progress_bar(name, sum(file.size for file in wanted)) as progress:
+    with progress_bar(name, sum(file.size for file in wanted)) as progress:
         for urls in source.addresses():
             folder = Path(tempfile.mkdtemp(dir=temporary))
             # Torchvision's loader wants all files in one folder, and fetches those that are not there.
-            good = [here / file.name for file in source.files if file not in wanted] + landed
-            (folder / source.folder).mkdir(parents=True)
-            for path in good if source.torchvision else ():
-                shutil.copyfile(path, folder / source.folder / path.name)
-            before = sum(path.stat().st_size for path in landed)
+            good = {file: here / file.name for file in source.files if file not in wanted} | landed
+            for file in source.files:
+                (folder / source.folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+            for file, path in good.items() if source.torchvision else ():
+                shutil.copyfile(path, folder / source.folder / file.name)
+            before = sum(path.stat().st_size for path in landed.values())
 
             def show(received: int, before: int = before) -> None:
                 progress(before + received)
@@ -109,11 +110,11 @@ def _fetch_files(
             refusals = {}
             for file in lacking:
                 came = arrived(source, file, folder)
-                if came is not None and _sha256(came) == file.sha256:
-                    landed.append(came.replace(folder / source.folder / file.name))
+                if came is not None and sha256_of(came) == file.sha256:
+                    landed[file] = came.replace(folder / source.folder / file.name)
                 else:
                     refusals[file] = _refusal(file, came, stopped)
-            progress(sum(path.stat().st_size for path in landed))
+            progress(sum(path.stat().st_size for path in landed.values()))
             if not refusals:
                 return landed
             lacking = list(refusals)
@@ -140,14 +141,14 @@ def _refusal(file: RemoteFile, path: Path | None, stopped: str) -> str:
         return stopped
     if size < file.size:
         return f"sent only {size:,} of {file.size:,} bytes"
-    return f"sent a file with the wrong hash: SHA-256 {_sha256(path)}, expected {file.sha256}"
+    return f"sent a file with the wrong hash: SHA-256 {sha256_of(path)}, expected {file.sha256}"
 
 
 Progress = Callable[[int], object]
 
 
 @contextlib.contextmanager
-def _progress_bar(name: str, total: int) -> Iterator[Progress]:
+def progress_bar(name: str, total: int) -> Iterator[Progress]:
     """A bar where someone is looking (a terminal or a notebook), else nothing; never on stderr. It takes the bytes so far."""
     in_notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
     if not (sys.stdout.isatty() or in_notebook):
@@ -159,14 +160,15 @@ def _progress_bar(name: str, total: int) -> Iterator[Progress]:
         yield lambda received: bar.update(received - bar.n)
 
 
-def _sha256(path: Path) -> str | None:
+def sha256_of(path: Path) -> str | None:
+    """The hash of a file, in hex; None, where there is none."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sweep(home: Path) -> None:
+def sweep(home: Path) -> None:
     """Remove what a killed download left behind."""
     for folder in home.glob(".download-*"):
         if time.time() - folder.stat().st_mtime > STALE:

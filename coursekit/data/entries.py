@@ -6,8 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from coursekit.data import origins
 from coursekit.data.images import image_set, read_mnist, read_mnist_5k
-from coursekit.data.sources import RemoteFile, Source
+from coursekit.data.sources import Source
+from coursekit.data.tasks import pair_set, span_set, tag_set
 from coursekit.data.texts import corpus, review_set, shuffled_lines, table_set
 
 
@@ -57,134 +59,26 @@ def _in_coursekit() -> tuple[str, Path]:
     return "coursekit (embedded)", next(folder for folder in folders if (folder / "reviews_en.tsv").is_file())
 
 
-def _github(repository: str, commit: str) -> tuple[str, ...]:
-    """Addresses of a repository's files as they were at one commit; the second answers where the first is blocked."""
-    return (
-        f"https://raw.githubusercontent.com/{repository}/{commit}/",
-        f"https://cdn.jsdelivr.net/gh/{repository}@{commit}/",
-    )
-
-
 _DIGITS = tuple("0123456789")
 _SENTIMENT = ("negative", "positive")
 _MNIST_HOME = "http://yann.lecun.com/exdb/mnist/"
 _MNIST_LICENCE = "no licence stated by its makers"
 _MNIST_CITATION = 'Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998), "Gradient-based learning applied to document recognition"'
 
-_MNIST_FILES = Source(
-    folder="MNIST/raw",
-    torchvision="MNIST",
-    mirrors=("https://storage.googleapis.com/cvdf-datasets/mnist/",),
-    files=(
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            9_912_422,
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            28_881,
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            1_648_877,
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            4_542,
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-        ),
-    ),
+_SLOTS = (
+    "album artist best_rating city condition_description condition_temperature country cuisine current_location "
+    "entity_name facility genre geographic_poi location_name movie_name movie_type music_item object_location_type "
+    "object_name object_part_of_series_type object_select object_type party_size_description party_size_number playlist "
+    "playlist_owner poi rating_unit rating_value restaurant_name restaurant_type served_dish service sort "
+    "spatial_relation state timeRange track year"
 )
+_ONE_WORD = {  # slots that never take more than a word
+    *("best_rating", "condition_description", "condition_temperature", "party_size_number"),
+    *("rating_unit", "rating_value", "year"),
+}
+_TAGS = ("O", *(f"B-{s}" for s in _SLOTS.split()), *(f"I-{s}" for s in _SLOTS.split() if s not in _ONE_WORD))
 
-_FASHION_FILES = Source(
-    folder="FashionMNIST/raw",
-    torchvision="FashionMNIST",
-    mirrors=("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",),
-    files=(
-        RemoteFile(
-            "train-images-idx3-ubyte.gz",
-            26_421_880,
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        ),
-        RemoteFile(
-            "train-labels-idx1-ubyte.gz",
-            29_515,
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        ),
-        RemoteFile(
-            "t10k-images-idx3-ubyte.gz",
-            4_422_102,
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        ),
-        RemoteFile(
-            "t10k-labels-idx1-ubyte.gz",
-            5_148,
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
-    ),
-)
-
-_SST2_FILES = Source(
-    folder="sst2",
-    mirrors=_github("eyalbd2/Reproducing-AutoPrompt", "6288fb5bec9c572f2492875ae0111df5b6daed11"),
-    files=(
-        RemoteFile(
-            "train.tsv",
-            3_806_081,
-            "48eac26399f8456935f81dd9e3a745c1430adb6c62e233ccfe22db4a0d15d1d1",
-            "glue_data/SST-2/train_full.tsv",
-        ),
-        RemoteFile(
-            "dev.tsv",
-            94_931,
-            "54a9c12c77e402fc14d6a66a506f24d999f596b0176eb777c972cccc2f9cc4b0",
-            "glue_data/SST-2/dev.tsv",
-        ),
-    ),
-)
-
-_CHNSENTICORP_FILES = Source(
-    folder="chnsenticorp",
-    mirrors=_github("pengming617/bert_classification", "c155e73ee9272aa61589116aebd762204c3e4c83"),
-    files=(
-        RemoteFile(
-            "train.tsv",
-            3_019_974,
-            "0b2653c23e5c79f539472e90cb10522f0ada4b80d3da95572d8b48fda47d5b33",
-            "data/train.tsv",
-        ),
-        RemoteFile(
-            "dev.tsv",
-            374_230,
-            "d129e443eac08ce7643013dad496a8edf282be39cac1a4f2ad080818b296b331",
-            "data/dev.tsv",
-        ),
-    ),
-)
-
-_SHAKESPEARE_FILES = Source(
-    folder="tinyshakespeare",
-    mirrors=_github("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e"),
-    files=(
-        RemoteFile(
-            "input.txt",
-            1_115_394,
-            "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-            "data/tinyshakespeare/input.txt",
-        ),
-    ),
-)
-
-_NAMES_FILES = Source(
-    folder="names",
-    mirrors=_github("karpathy/makemore", "988aa59e4d8fefa526d06f3b453ad116258398d4"),
-    files=(
-        RemoteFile("names.txt", 228_145, "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"),
-    ),
-)
+_XQUAD_CITATION = 'M. Artetxe, S. Ruder and D. Yogatama (2020), "On the cross-lingual transferability of monolingual representations"'
 
 _REVIEWS = "short reviews of products, films, food and courses, with the phenomena that each shows"
 
@@ -197,9 +91,9 @@ ENTRIES = (
         licence=_MNIST_LICENCE,
         citation=_MNIST_CITATION,
         home=_MNIST_HOME,
-        size=_MNIST_FILES.size,
+        size=origins.MNIST.size,
         make=image_set(read_mnist, mean=0.1307, std=0.3081),
-        files=_MNIST_FILES,
+        files=origins.MNIST,
         subset="mnist_5k",
     ),
     Entry(
@@ -235,9 +129,9 @@ ENTRIES = (
         licence="MIT (Zalando SE, 2017)",
         citation='H. Xiao, K. Rasul and R. Vollgraf (2017), "Fashion-MNIST", arXiv:1708.07747',
         home="https://github.com/zalandoresearch/fashion-mnist",
-        size=_FASHION_FILES.size,
+        size=origins.FASHION.size,
         make=image_set(read_mnist, mean=0.2860, std=0.3530),
-        files=_FASHION_FILES,
+        files=origins.FASHION,
     ),
     Entry(
         name="reviews_en",
@@ -271,9 +165,9 @@ ENTRIES = (
         licence="no licence stated by its makers",
         citation='R. Socher et al. (2013), "Recursive deep models for semantic compositionality over a sentiment treebank"',
         home="https://nlp.stanford.edu/sentiment/",
-        size=_SST2_FILES.size,
+        size=origins.SST2.size,
         make=table_set("sentence", "label", validation=2_000),
-        files=_SST2_FILES,
+        files=origins.SST2,
     ),
     Entry(
         name="chnsenticorp",
@@ -283,9 +177,9 @@ ENTRIES = (
         licence="no licence stated by its makers; for research and teaching",
         citation="S. Tan (2012), ChnSentiCorp",
         home="https://github.com/pengming617/bert_classification",
-        size=_CHNSENTICORP_FILES.size,
+        size=origins.CHNSENTICORP.size,
         make=table_set("text_a", "label", validation=1_000),
-        files=_CHNSENTICORP_FILES,
+        files=origins.CHNSENTICORP,
     ),
     Entry(
         name="tinyshakespeare",
@@ -295,9 +189,9 @@ ENTRIES = (
         licence="public domain (the text); MIT (the collection, A. Karpathy)",
         citation='A. Karpathy (2015), "The unreasonable effectiveness of recurrent neural networks"',
         home="https://github.com/karpathy/char-rnn",
-        size=_SHAKESPEARE_FILES.size,
+        size=origins.SHAKESPEARE.size,
         make=corpus("input.txt"),
-        files=_SHAKESPEARE_FILES,
+        files=origins.SHAKESPEARE,
     ),
     Entry(
         name="names",
@@ -307,8 +201,56 @@ ENTRIES = (
         licence="MIT (A. Karpathy, 2022)",
         citation="A. Karpathy (2022), makemore",
         home="https://github.com/karpathy/makemore",
-        size=_NAMES_FILES.size,
+        size=origins.NAMES.size,
         make=shuffled_lines("names.txt"),
-        files=_NAMES_FILES,
+        files=origins.NAMES,
+    ),
+    Entry(
+        name="rte",
+        description="pairs of texts in English: does the second follow from the first? GLUE's development set is the test split",
+        examples=2_767,
+        classes=("entailment", "not_entailment"),
+        licence="no licence stated by its makers",
+        citation='A. Wang et al. (2019), "GLUE: a multi-task benchmark and analysis platform for natural language understanding"',
+        home="https://gluebenchmark.com/tasks",
+        size=origins.RTE.size,
+        make=pair_set("sentence1", "sentence2", "label", validation=250),
+        files=origins.RTE,
+    ),
+    Entry(
+        name="snips",
+        description="requests to a voice assistant in English, with 39 kinds of slots: a tag for each word",
+        examples=14_484,
+        classes=_TAGS,
+        licence="no licence stated where it was found; collected by Snips",
+        citation='A. Coucke et al. (2018), "Snips voice platform: an embedded spoken language understanding system for private-by-design voice interfaces", arXiv:1805.10190',
+        home="https://github.com/90217/joint-intent-classification-and-slot-filling-based-on-BERT",
+        size=origins.SNIPS.size,
+        make=tag_set(),
+        files=origins.SNIPS,
+    ),
+    Entry(
+        name="xquad_en",
+        description="questions about 48 articles of the English Wikipedia; the answer is a piece of the text",
+        examples=1_190,
+        classes=(),
+        licence="CC BY-SA 4.0",
+        citation=_XQUAD_CITATION,
+        home="https://github.com/google-deepmind/xquad",
+        size=origins.XQUAD_EN.size,
+        make=span_set("xquad.en.json", "en"),
+        files=origins.XQUAD_EN,
+    ),
+    Entry(
+        name="xquad_zh",
+        description="the questions and texts of xquad_en, translated into Chinese",
+        examples=1_190,
+        classes=(),
+        licence="CC BY-SA 4.0",
+        citation=_XQUAD_CITATION,
+        home="https://github.com/google-deepmind/xquad",
+        size=origins.XQUAD_ZH.size,
+        make=span_set("xquad.zh.json", "zh"),
+        files=origins.XQUAD_ZH,
     ),
 )

@@ -10,12 +10,18 @@ from coursekit.data.dataset import DataSet
 from coursekit.data.download import TIMEOUT, fetch, offline_ways
 from coursekit.data.entries import Entry
 from coursekit.data.errors import DataError
+from coursekit.data.pairs import PairDataSet
 from coursekit.data.places import grading, missing, places
+from coursekit.data.spans import SpanDataSet
+from coursekit.data.tags import TagDataSet
 from coursekit.data.text import Corpus, TextDataSet
 
 Images = Literal["mnist", "mnist_5k", "fashion_mnist"]
 Texts = Literal["reviews_en", "reviews_zh", "sst2", "chnsenticorp"]
 Corpora = Literal["tinyshakespeare", "names"]
+Pairs = Literal["rte"]
+Tags = Literal["snips"]
+Spans = Literal["xquad_en", "xquad_zh"]
 
 
 @overload
@@ -37,6 +43,18 @@ def load(
 ) -> Corpus: ...
 @overload
 def load(
+    name: Pairs, *, root: str | Path | None = None, download: bool = False, timeout: float = TIMEOUT
+) -> PairDataSet: ...
+@overload
+def load(
+    name: Tags, *, root: str | Path | None = None, download: bool = False, timeout: float = TIMEOUT
+) -> TagDataSet: ...
+@overload
+def load(
+    name: Spans, *, root: str | Path | None = None, download: bool = False, timeout: float = TIMEOUT
+) -> SpanDataSet: ...
+@overload
+def load(
     name: str,
     *,
     root: str | Path | None = None,
@@ -52,7 +70,7 @@ def load(
     timeout: float = TIMEOUT,
     device: torch.device | str | None = None,
 ) -> Any:
-    """The data set `name`: a `DataSet` of images, a `TextDataSet`, or running text, a `Corpus`.
+    """The data set `name`: a `DataSet` of images, a `TextDataSet`, running text (a `Corpus`), or a set of pairs, tags or spans.
 
     It comes from the first place that has it: `root`, `$COURSEKIT_HOME`, the user's cache, the installed packages. One
     printed line says which it was. The network is used only with `download=True`, and only when no place has it.

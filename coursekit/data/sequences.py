@@ -1,6 +1,7 @@
 """Data of variable length: sequences in length buckets, and one long text in parallel streams."""
 
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -51,15 +52,19 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, i: int) -> tuple[Tensor, ...]:
         """Sequence `(T_i,)` or `(T_i, D)` of example `i`, and its label or labels."""
+        steps = self.steps(i)
+        return self.values[steps], self.y[steps] if self.per_step else self.y[i]
+
+    def steps(self, i: int) -> slice:
+        """Where the steps of example `i` stand in `values`."""
         if not -len(self) <= i < len(self):
             raise IndexError(f"there are {len(self)} sequences, there is no number {i}")
         start = int(self.starts[i])
-        steps = slice(start, start + int(self.lengths[i]))
-        return self.values[steps], self.y[steps] if self.per_step else self.y[i]
+        return slice(start, start + int(self.lengths[i]))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return (self[i] for i in range(len(self)))
 
     @property
@@ -77,9 +82,9 @@ class Sequences:
         """Unshuffled, the shortest come first."""
         return self.lengths.argsort(stable=True)
 
-    def to(self, device: torch.device | str) -> "Sequences":
+    def to(self, device: torch.device | str) -> Self:
         """The same sequences with values and labels on `device`."""
-        moved = object.__new__(Sequences)
+        moved = object.__new__(type(self))
         moved.__dict__ |= self.__dict__ | {"values": self.values.to(device), "y": self.y.to(device)}
         return moved
 
@@ -99,7 +104,7 @@ class Sequences:
         cut = together.split(batch_size)[: self.num_batches(batch_size, drop_last)]
         return [cut[i] for i in torch.randperm(len(cut), generator=generator).tolist()]
 
-    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, chosen: Tensor) -> tuple[Tensor, ...]:
         """`(X, lengths, y)` of the examples `chosen` `(B,)`."""
         lengths = self.lengths[chosen]
         steps = torch.arange(int(lengths.max()))
@@ -115,7 +120,54 @@ class Sequences:
         kind = f"{'x'.join(map(str, self.values.shape[1:]))} numbers" if self.values.ndim > 1 else "tokens"
         shortest, longest = (int(self.lengths.min()), int(self.lengths.max())) if len(self) else (0, 0)
         labels = "one label a step" if self.per_step else "one label each"
-        return f"Sequences({len(self):,} of {shortest} to {longest} steps of {kind}, {labels}, on {self.values.device})"
+        return f"{type(self).__name__}({len(self):,} of {shortest} to {longest} steps of {kind}, {labels}, on {self.values.device})"
+
+
+class PairSequences(Sequences):
+    """Sequences of two segments, such as `[CLS] question [SEP] text [SEP]`.
+
+    A batch is `(X, lengths, segments, y)`: `segments` `(B, T)` is 1 where the second segment stands, and 0 in the first
+    one and on the padding.
+
+    Args:
+        sequences, y, pad: as of `Sequences`.
+        second: the step at which each second segment begins, `(N,)`.
+
+    Raises:
+        ValueError: as of `Sequences`, or a second segment begins outside of its sequence.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Tensor],
+        second: Sequence[int],
+        y: Tensor | Sequence[Tensor],
+        pad: int = 0,
+    ) -> None:
+        super().__init__(sequences, y, pad)
+        self.second = torch.tensor(second, dtype=torch.int64)
+        if len(second) != len(sequences) or not ((self.second >= 0) & (self.second <= self.lengths)).all():
+            raise ValueError(
+                f"`second` must say for each of the {len(sequences)} sequences at which of its steps the second "
+                "segment begins (its length where there is none)"
+            )
+
+    def __getitem__(self, i: int) -> tuple[Tensor, ...]:
+        """Sequence `(T_i,)` of example `i`, its segments `(T_i,)`, and its label or labels."""
+        values, y = super().__getitem__(i)
+        return values, (torch.arange(len(values)) >= self.second[i]).long().to(values.device), y
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Values in a row, lengths, labels, where the second segments begin."""
+        return (*super().tensors, self.second)
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, ...]:
+        """`(X, lengths, segments, y)` of the examples `chosen` `(B,)`."""
+        X, lengths, y = super().batch(chosen)
+        steps = torch.arange(X.shape[1])
+        segments = (steps >= self.second[chosen, None]) & (steps < lengths[:, None])  # (B, T)
+        return X, lengths, segments.long().to(X.device), y
 
 
 class TokenStream:

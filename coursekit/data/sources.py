@@ -9,6 +9,7 @@ class RemoteFile:
     """One file: its name, its exact size in bytes and the SHA-256 of its content.
 
     Attributes:
+        name: with the folder it lies in below that of the data set, where there is one ("train/label").
         path: where it lies below a mirror of the data set's own; None: under its name.
     """
 

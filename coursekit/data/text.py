@@ -1,17 +1,17 @@
 """Data sets of texts, and how they become sequences of token ids."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coursekit.data.dataset import About, fingerprint
+from coursekit.data.dataset import About
+from coursekit.data.encoded import EncodedDataSet, Parts, facts
 from coursekit.data.sequences import Sequences, TokenStream
 from coursekit.data.vocabulary import Level, Vocabulary
+from coursekit.data.wordpieces import WordPieces
 
 
 class TextSplit(Dataset[tuple[str, Tensor]]):
@@ -62,9 +62,12 @@ class TextSplit(Dataset[tuple[str, Tensor]]):
             [self.texts[i] for i in chosen], self.y[list(chosen)], [self.phenomena[i] for i in chosen]
         )
 
-    def encode(self, vocabulary: Vocabulary, max_length: int | None = None) -> Sequences:
-        """The texts as token ids, cut off after `max_length` tokens; a text without any token is one unknown token."""
-        ids = [vocabulary.encode(text)[:max_length] or [vocabulary.unk] for text in self.texts]
+    def encode(self, vocabulary: Vocabulary | WordPieces, max_length: int | None = None) -> Sequences:
+        """The texts as at most `max_length` token ids each.
+
+        By a `Vocabulary` a text without any token is one unknown token; by `WordPieces` it is `[CLS] [SEP]`.
+        """
+        ids = vocabulary.encode_batch(self.texts, max_length)
         return Sequences([torch.tensor(row, dtype=torch.int64) for row in ids], self.y, vocabulary.pad)
 
     def __repr__(self) -> str:
@@ -72,7 +75,7 @@ class TextSplit(Dataset[tuple[str, Tensor]]):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class TextDataSet(About):
+class TextDataSet(Parts[TextSplit]):
     """Texts with one label each, and their splits.
 
     Attributes:
@@ -81,10 +84,6 @@ class TextDataSet(About):
     """
 
     unit = "texts"
-    train: TextSplit
-    val: TextSplit
-    test: TextSplit
-    removed: int = 0
 
     def vocabulary(
         self, level: Level = "word", min_count: int = 2, max_size: int | None = None
@@ -92,25 +91,9 @@ class TextDataSet(About):
         """The vocabulary of the training texts."""
         return Vocabulary.build(self.train.texts, level, min_count, max_size)
 
-    def encode(self, vocabulary: Vocabulary, max_length: int | None = None) -> "EncodedDataSet":
+    def encode(self, vocabulary: Vocabulary | WordPieces, max_length: int | None = None) -> EncodedDataSet:
         """The data set as token ids, as `fit` takes it."""
-        return EncodedDataSet(
-            **_facts(self),
-            vocabulary=vocabulary,
-            train=self.train.encode(vocabulary, max_length),
-            val=self.val.encode(vocabulary, max_length),
-            test=self.test.encode(vocabulary, max_length),
-        )
-
-    def __repr__(self) -> str:
-        removed = f"\n  {self.removed:,} training texts left out: they stand in another split, too" * bool(
-            self.removed
-        )
-        return (
-            f"{self.name}: {len(self.train):,} train, {len(self.val):,} val, {len(self.test):,} test texts\n"
-            f"  {self.num_classes} classes: {', '.join(self.classes)}{removed}\n"
-            f"  from {self.source}"
-        )
+        return self._encoded(vocabulary, max_length=max_length)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -138,37 +121,10 @@ class Corpus(About):
             TokenStream(torch.tensor(vocabulary.encode(text), dtype=torch.int64), length)
             for text in (self.train, self.val, self.test)
         )
-        return EncodedDataSet(**_facts(self), vocabulary=vocabulary, train=train, val=val, test=test)
+        return EncodedDataSet(**facts(self), vocabulary=vocabulary, train=train, val=val, test=test)
 
     def __repr__(self) -> str:
         return (
             f"{self.name}: {len(self.train):,} train, {len(self.val):,} val, {len(self.test):,} test characters\n"
             f"  from {self.source}"
         )
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class EncodedDataSet(About):
-    """A data set as token ids.
-
-    Attributes:
-        train, val, test: the splits.
-        vocabulary: what the ids mean.
-    """
-
-    train: Sequences | TokenStream
-    val: Sequences | TokenStream
-    test: Sequences | TokenStream
-    vocabulary: Vocabulary
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the training ids and labels: says whether saved weights belong to this data."""
-        return fingerprint(*self.train.tensors)
-
-    def __repr__(self) -> str:
-        return f"{self.name}, {self.vocabulary!r}\n  train {self.train!r}\n  val {self.val!r}\n  test {self.test!r}"
-
-
-def _facts(data: About) -> dict[str, Any]:
-    return {field.name: getattr(data, field.name) for field in fields(About)}

@@ -1,9 +1,9 @@
 """How the files of the text sets become splits; tables are read with quoting off, or rows with a bare quote vanish."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from coursekit.data.text import Corpus, TextDataSet, TextSplit
 
 SEED = 0  # of the validation splits; another value would give other splits, so it never changes
 SPLITS = ("train", "val", "test")
+R = TypeVar("R")  # a row of a table
 
 
 def table_set(text: str, label: str, validation: int) -> Callable[..., TextDataSet]:
@@ -25,7 +26,7 @@ def table_set(text: str, label: str, validation: int) -> Callable[..., TextDataS
     def make(folder: Path, **facts: Any) -> TextDataSet:
         tables = []
         for name in ("train.tsv", "dev.tsv"):
-            rows = _rows(folder / name, (text, label))
+            rows = read_table(folder / name, (text, label))
             wrong = next((row for row in rows if row[label] not in ("0", "1")), None)
             if wrong is not None:
                 raise DataError(
@@ -33,23 +34,13 @@ def table_set(text: str, label: str, validation: int) -> Callable[..., TextDataS
                 )
             tables.append([(row[text].strip(), int(row[label])) for row in rows])
         train, test = tables
-        if len(train) <= validation:
-            raise DataError(
-                f"{folder / 'train.tsv'} has {len(train):,} texts; more than {validation:,} are expected."
-            )
-        # What is tested is neither trained nor validated on, what is validated is not trained on.
-        tested = {row[0] for row in test}
-        pool = [row for row in train if row[0] not in tested]
-        chosen = set(np.random.RandomState(SEED).permutation(len(pool))[:validation].tolist())
-        val = [row for i, row in enumerate(pool) if i in chosen]
-        validated = {row[0] for row in val}
-        kept = [row for row in pool if row[0] not in validated]
+        kept, val, removed = set_apart(train, test, validation, lambda row: row[0], folder / "train.tsv")
         return TextDataSet(
             **facts,
             train=_split(kept),
             val=_split(val),
             test=_split(test),
-            removed=len(train) - len(val) - len(kept),
+            removed=removed,
         )
 
     return make
@@ -60,7 +51,7 @@ def review_set(file: str) -> Callable[..., TextDataSet]:
 
     def make(folder: Path, **facts: Any) -> TextDataSet:
         parts: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
-        for row in _rows(folder / file, ("text", "label", "phenomena", "split")):
+        for row in read_table(folder / file, ("text", "label", "phenomena", "split")):
             parts[row["split"]].append(row)
         splits = {
             split: TextSplit(
@@ -79,7 +70,7 @@ def corpus(file: str) -> Callable[..., Corpus]:
     """How running text is made from one file: nine tenths for training, then a twentieth each, cut at line ends."""
 
     def make(folder: Path, **facts: Any) -> Corpus:
-        text = _decoded(folder / file)
+        text = read_text(folder / file)
         first, second = (text.rfind("\n", 0, int(len(text) * share)) + 1 for share in (0.9, 0.95))
         return Corpus(**facts, train=text[:first], val=text[first:second], test=text[second:])
 
@@ -90,7 +81,7 @@ def shuffled_lines(file: str) -> Callable[..., Corpus]:
     """As `corpus`, for a file whose lines stand in some order of their own, such as names by frequency."""
 
     def make(folder: Path, **facts: Any) -> Corpus:
-        lines = np.array(_decoded(folder / file).split())
+        lines = np.array(read_text(folder / file).split())
         mixed = np.random.RandomState(SEED).permutation(len(lines))
         cuts = [int(len(lines) * share) for share in (0.9, 0.95)]
         train, val, test = ("\n".join(lines[part]) + "\n" for part in np.split(mixed, cuts))
@@ -99,8 +90,35 @@ def shuffled_lines(file: str) -> Callable[..., Corpus]:
     return make
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    lines = _decoded(path).split("\n")
+def set_apart(
+    train: list[R], test: list[R], validation: int, key: Callable[[R], Hashable], path: Path
+) -> tuple[list[R], list[R], int]:
+    """Rows to train on, `validation` rows to validate on, and how many were left out.
+
+    What is tested is neither trained nor validated on, what is validated is not trained on: no two splits have rows
+    with the same `key`.
+
+    Raises:
+        DataError: `train`, which was read from `path`, has too few rows.
+    """
+    if len(train) <= validation:
+        raise DataError(f"{path} has {len(train):,} texts; more than {validation:,} are expected.")
+    tested = {key(row) for row in test}
+    pool = [row for row in train if key(row) not in tested]
+    chosen = set(np.random.RandomState(SEED).permutation(len(pool))[:validation].tolist())
+    val = [row for i, row in enumerate(pool) if i in chosen]
+    validated = {key(row) for row in val}
+    kept = [row for row in pool if key(row) not in validated]
+    return kept, val, len(train) - len(val) - len(kept)
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a tab-separated file with a header.
+
+    Raises:
+        DataError: a row lacks one of `columns`, or the file is no UTF-8 text.
+    """
+    lines = read_text(path).split("\n")
     rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     for number, row in enumerate(rows, 2):
         if any(row.get(column) is None for column in columns):
@@ -111,7 +129,12 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
-def _decoded(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: it is no UTF-8 text.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

