@@ -11,6 +11,8 @@ from benchmarks.result import Result
 
 # name -> what it compares; each is a module of this folder with `run(quick: bool) -> Result`
 NAMES = {
+    "bert": "fine-tuning MiniLM on SST-2: fit against the Trainer of transformers; predict against its pipeline",
+    "bert_tasks": "RTE, SNIPS slots and XQuAD: what fit reaches against the Trainer of transformers, same encoder and epochs",
     "mnist": "time to 99.0 % test accuracy on MNIST: fit with its defaults against the textbook loop",
     "overhead": "fit against the same steps written by hand on the same tensors",
     "graded_path": "CPU time of grading a submission beyond imports: weights handed in against trained again",

@@ -1,12 +1,17 @@
 """The model zoo: `get_model("lenet")` builds a model, `list_models()` says which there are."""
 
-from coursekit.models import bow, cells, char_lm, cnn, linear, mlp, rnn
+from coursekit.models import bert, bow, cells, char_lm, cnn, heads, linear, mlp, rnn
+from coursekit.models.bert import Bert, Encoded
+from coursekit.models.bert_config import BertConfig
+from coursekit.models.bert_transformers import from_transformers
 from coursekit.models.bow import BagOfWords
 from coursekit.models.cells import GRUCell, LSTMCell, RNNCell, cell_of
 from coursekit.models.char_lm import CharLM
 from coursekit.models.cnn import AlexNetSmall, LeNet
+from coursekit.models.heads import BertMaskedWord, BertNextSentence, BertSentence, BertSpan, BertToken
 from coursekit.models.linear import Linear
 from coursekit.models.mlp import MLP
+from coursekit.models.pretrained import load_encoder
 from coursekit.models.registry import ModelInfo, get_model, list_models, model_info, register
 from coursekit.models.rnn import SequenceClassifier
 
@@ -14,7 +19,15 @@ __all__ = [
     "MLP",
     "AlexNetSmall",
     "BagOfWords",
+    "Bert",
+    "BertConfig",
+    "BertMaskedWord",
+    "BertNextSentence",
+    "BertSentence",
+    "BertSpan",
+    "BertToken",
     "CharLM",
+    "Encoded",
     "GRUCell",
     "LSTMCell",
     "LeNet",
@@ -22,14 +35,18 @@ __all__ = [
     "ModelInfo",
     "RNNCell",
     "SequenceClassifier",
+    "bert",
     "bow",
     "cell_of",
     "cells",
     "char_lm",
     "cnn",
+    "from_transformers",
     "get_model",
+    "heads",
     "linear",
     "list_models",
+    "load_encoder",
     "mlp",
     "model_info",
     "register",

@@ -4,10 +4,12 @@ from coursekit.train.errors import DataError, TrainingError
 from coursekit.train.fitting import fit
 from coursekit.train.gradients import gradient_norms
 from coursekit.train.history import History, Scores
+from coursekit.train.lora import add_lora
+from coursekit.train.predictions import input_fingerprint, predict_to_file
 from coursekit.train.run import Run
 from coursekit.train.scoring import count_parameters, evaluate, predict
 from coursekit.train.step import Outcome, Supervised
-from coursekit.train.tokens import PerToken, TruncatedBPTT
+from coursekit.train.tokens import PerToken, Spans, TruncatedBPTT
 
 __all__ = [
     "DataError",
@@ -16,12 +18,16 @@ __all__ = [
     "PerToken",
     "Run",
     "Scores",
+    "Spans",
     "Supervised",
     "TrainingError",
     "TruncatedBPTT",
+    "add_lora",
     "count_parameters",
     "evaluate",
     "fit",
     "gradient_norms",
+    "input_fingerprint",
     "predict",
+    "predict_to_file",
 ]

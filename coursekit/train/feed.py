@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from coursekit.data.batching import held
 from coursekit.data.dataset import fingerprint as hash_tensors
 from coursekit.data.held import Held, count_batches
+from coursekit.data.sequences import Sequences
 from coursekit.data.text import TextSplit
 from coursekit.train.errors import DataError
 from coursekit.train.step import check_labels
@@ -59,7 +60,8 @@ def _held(source: Any) -> Held | None:
 class Feed:
     """A source of batches: what is held in tensors (a Split, Sequences, a pair `(X, y)`), a Dataset, or a DataLoader.
 
-    Tensors are put on the device once and batched by index. A DataLoader keeps its own batch size and order.
+    Tensors are put on the device once and batched by index. A DataLoader keeps its own batch size and order. Batches of
+    sequences are cut so that they have, padded, at most `max_steps` steps.
 
     Raises:
         DataError: the source is empty, or its inputs and labels differ in number.
@@ -73,10 +75,12 @@ class Feed:
         *,
         shuffle: bool = False,
         augment: Augment | None = None,
+        max_steps: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.batch_size, self.device, self.shuffle, self.augment = batch_size, device, shuffle, augment
+        self.max_steps = max_steps
         self.num_classes: int | None = None  # once set, the labels of each batch are checked
         inside = _held(source)
         self.held = None if inside is None else inside.to(device)
@@ -118,7 +122,14 @@ class Feed:
         return self.held.batch(self.held.plan(2, False, None, False)[0])
 
     def _cut(self, inside: Held, generator: torch.Generator | None) -> Iterator[Any]:
-        return map(inside.batch, inside.plan(self.batch_size, self.shuffle, generator, self.drop_last))
+        plan: Iterable[Any] = inside.plan(self.batch_size, self.shuffle, generator, self.drop_last)
+        if self.max_steps is not None and isinstance(inside, Sequences):
+            plan = (
+                part
+                for chosen in plan
+                for part in chosen.split(max(1, self.max_steps // int(inside.lengths[chosen].max())))
+            )
+        return map(inside.batch, plan)
 
     def _loaded(self, generator: torch.Generator | None) -> Iterator[Any]:
         loader = self.source

@@ -18,15 +18,16 @@ from coursekit.train.checkpoint import Checkpoint
 from coursekit.train.device import autocast, pick_device, pick_precision, say_device, under_grading
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Augment, Feed, fingerprint, train_and_val
+from coursekit.train.finetune import frozen, lr_factors, usual_lr
 from coursekit.train.guard import guarded
 from coursekit.train.history import History
 from coursekit.train.layout import fit_layout, usual_layout
 from coursekit.train.loop import train
-from coursekit.train.optim import SCHEDULES, default_lr, known, make_optimizer, make_schedule
+from coursekit.train.optim import SCHEDULES, known, make_optimizer, make_schedule
 from coursekit.train.progress import pick_progress
 from coursekit.train.rng import seeded
-from coursekit.train.run import Run, Settings
-from coursekit.train.scoring import EVAL_BATCH, try_out
+from coursekit.train.run import Run, Settings, count_updates
+from coursekit.train.scoring import EVAL_BATCH, eval_feed, try_out
 from coursekit.train.step import Step, Supervised
 
 GRADING_BUDGET = (
@@ -58,6 +59,11 @@ def fit(
     save: str | Path | None = None,
     budget: float | None = None,
     progress: bool = True,
+    accumulate: int = 1,
+    warmup: float | None = None,
+    freeze: str | int | None = None,
+    thaw: int | None = None,
+    layer_decay: float | None = None,
 ) -> History:
     """Train `model` in place and return what happened, epoch by epoch.
 
@@ -72,8 +78,9 @@ def fit(
         data: a DataSet (its `train` and `val` are used), a pair (train, val), or training data alone; each a Split, a
             pair of tensors (X, y), a Dataset or a DataLoader.
         epochs: passes over the training data.
-        lr: the highest learning rate of the schedule; by default one that suits the optimiser.
-        batch_size: examples an update; a DataLoader keeps its own.
+        lr: the highest learning rate of the schedule; by default one that suits the optimiser, and a far lower one
+            where a pretrained encoder learns.
+        batch_size: examples a batch; a DataLoader keeps its own.
         optimizer: "adamw", "adam", "sgd" (Nesterov momentum 0.9) or "rmsprop".
         schedule: "one_cycle", "cosine", "linear" (after a warm-up) or "constant"; advanced after each update.
         weight_decay: of matrices and filters; by default one that suits the optimiser.
@@ -93,6 +100,13 @@ def fit(
             history is flagged and training limited to `budget` (60 s by default).
         budget: seconds of wall time, after which training stops with the epoch it is in.
         progress: show the epochs as they come; under grading nothing is shown.
+        accumulate: batches an update, which then equals that of one batch so many times as large.
+        warmup: share of the updates in which the learning rate rises; by default one that suits the schedule.
+        freeze: what stays as it is of a model with a pretrained encoder: "embeddings", so many of its lowest layers with
+            them (4, say), or the whole "encoder", so that only the head learns.
+        thaw: layers of the encoder, from the top, that begin to learn with each epoch after the first, which is the
+            head's alone (gradual unfreezing); what `freeze` names never does.
+        layer_decay: each layer of the encoder learns at so many times the rate of the layer above it: 0.9, say.
 
     Raises:
         DataError: data and model do not fit: labels, shapes, types, or no data at all.
@@ -102,7 +116,7 @@ def fit(
     """
     settings = Settings(
         epochs=positive("epochs", epochs),
-        lr=positive("lr", default_lr(optimizer) if lr is None else lr),
+        lr=positive("lr", usual_lr(model, optimizer, freeze) if lr is None else lr),
         batch_size=positive("batch_size", batch_size),
         optimizer=optimizer,
         schedule=schedule,
@@ -112,41 +126,46 @@ def fit(
         augment=_name(augment),
         patience=patience,
         seed=seed,
+        accumulate=positive("accumulate", accumulate),
+        warmup=warmup,
+        freeze=freeze,
+        thaw=None if thaw is None else positive("thaw", thaw),
+        layer_decay=layer_decay,
     )
-    flag = None
-    if save is not None:
-        origin = weights.Origin.of(model, fingerprint(data), settings)
-        path = weights.weights_path(save)
-        if under_grading():
-            try:
-                return weights.load_weights(path, model, origin, settings)
-            except weights.WeightsError as error:
-                flag, budget = error, budget or GRADING_BUDGET
-    own: list[Any] = [EarlyStopping(patience)] if patience is not None else []
-    own += [Budget(budget)] if budget is not None else []
-    last = [Checkpoint(checkpoint)] if checkpoint is not None else []
+    path = None if save is None else weights.weights_path(save)
     place = pick_device(device)
     if place.type == "cuda":
         torch.cuda.init()  # so that the state of its generator can be kept, too
-    with seeded(seed), same_modes(model), usual_layout(model):
+    with seeded(seed), same_modes(model), usual_layout(model), frozen(model, settings) as thawing:
+        flag = None
+        if path is not None:
+            origin = weights.Origin.of(model, fingerprint(data), settings)
+            if under_grading():
+                try:
+                    return weights.load_weights(path, model, origin, settings)
+                except weights.WeightsError as error:
+                    flag, budget = error, budget or GRADING_BUDGET
+        own: list[Any] = [EarlyStopping(patience)] if patience is not None else []
+        own += [Budget(budget)] if budget is not None else []
+        last = [Checkpoint(checkpoint)] if checkpoint is not None else []
         run = prepare(
             model,
             data,
             settings,
             step or Supervised(loss),
             pick_augment(augment),
-            [*callbacks, *own, *pick_progress(progress), *last],
+            [*callbacks, *thawing, *own, *pick_progress(progress), *last],
             place,
             precision,
         )
         for keeper in last if resume else []:
             keeper.resume(run)
-        if flag is not None:
+        if path is not None and flag is not None:
             weights.raise_flag(run.history, path.stem, flag)
         with guarded(run):
             train(run)
-    if save is not None and not under_grading() and run.history.stopped != "interrupted":
-        weights.save_weights(path, model, origin, run.history)
+        if path is not None and not under_grading() and run.history.stopped != "interrupted":
+            weights.save_weights(path, model, origin, run.history)
     return run.history
 
 
@@ -166,19 +185,21 @@ def prepare(
     model.to(device)
     train_source, val_source = train_and_val(data)
     feed = Feed(train_source, settings.batch_size, device, shuffle=True, augment=augment)
-    val = None if val_source is None else Feed(val_source, EVAL_BATCH, device)
+    val = None if val_source is None else eval_feed(model, val_source, EVAL_BATCH, device)
     if val is None and settings.patience is not None:
         raise DataError("patience needs validation data: give fit a DataSet or a pair (train, val)")
     fit_layout(model, feed, compute)
     if val is not None and isinstance(compute, Supervised):
         try_out(model, val, compute)
     say_device(device, dtype)
-    optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
-    steps = None if feed.num_batches is None else feed.num_batches * settings.epochs
+    factors = lr_factors(model, settings.layer_decay)
+    optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay, factors)
+    updates = count_updates(feed, settings)
+    total = None if updates is None else updates * settings.epochs
     return Run(
         model=model,
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, settings.schedule, settings.lr, steps),
+        schedule=make_schedule(optimizer, settings.schedule, total, settings.warmup),
         train=feed,
         val=val,
         compute=compute,

@@ -33,8 +33,9 @@ def guarded(run: Run) -> Iterator[None]:
             raise
         failure = TrainingError(
             f"the {run.device.type} device ran out of memory in epoch {run.epoch} with batches of "
-            f"{run.settings.batch_size}; try fit(..., batch_size={max(1, run.settings.batch_size // 2)}) or a smaller "
-            f"model, and restart the kernel if other models fill the memory ({str(error).splitlines()[0]})"
+            f"{run.settings.batch_size}; try fit(..., batch_size={max(1, run.settings.batch_size // 2)}, "
+            f"accumulate={2 * run.settings.accumulate}) or a smaller model, and restart the kernel if other models fill "
+            f"the memory ({str(error).splitlines()[0]})"
         )
     # Here, not inside `except`: a pending error would hold the frames, and with them the memory, that ran out.
     if failure is not None:

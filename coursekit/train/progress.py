@@ -32,8 +32,7 @@ class TextProgress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            total = run.train.num_batches
-            self.bar = tqdm(total=total, unit="batch", leave=False, mininterval=REFRESH)
+            self.bar = tqdm(total=run.num_updates, unit="update", leave=False, mininterval=REFRESH)
 
     def on_step_end(self, run: Run) -> None:
         """Move the bar on."""
@@ -97,7 +96,7 @@ class NotebookProgress:
         run = self.run
         if self.done:
             return run.history._repr_html_()
-        total = f' max="{run.train.num_batches}" value="{run.step}"' if run.train.num_batches else ""
+        total = f' max="{run.num_updates}" value="{run.step}"' if run.num_updates else ""
         where = f"epoch {max(run.epoch, 1)} of {run.settings.epochs}"
         return f"{run.history._repr_html_()}<div><progress{total}></progress> {where}</div>"
 

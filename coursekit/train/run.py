@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -20,7 +21,11 @@ from coursekit.train.step import Outcome, Step
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the numbers of a run, besides model and data; plain values, so that they can be hashed."""
+    """What decides the numbers of a run, besides model and data; plain values, so that they can be hashed.
+
+    A setting with a default came later than the first weights that were saved: it is told only where it is another,
+    so that their hash stays what it was.
+    """
 
     epochs: int
     lr: float
@@ -33,16 +38,30 @@ class Settings:
     augment: str
     patience: int | None
     seed: int
+    accumulate: int = 1
+    warmup: float | None = None
+    freeze: str | int | None = None
+    thaw: int | None = None
+    layer_decay: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings by name."""
-        return asdict(self)
+        """The settings by name, without those at their defaults."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
 
     def changes(self, other: dict[str, Any]) -> str:
         """What differs from `other` (as `to_dict` gives it), in words; "" when nothing does."""
-        mine = self.to_dict()
-        names = [name for name in mine if name not in other or mine[name] != other[name]]
-        return ", ".join(f"{name} was {other.get(name)!r}, is {mine[name]!r}" for name in names)
+        theirs = {
+            f.name: other.get(f.name, None if f.default is MISSING else f.default) for f in fields(self)
+        }
+        mine = {name: getattr(self, name) for name in theirs}
+        names = [name for name in mine if mine[name] != theirs[name]]
+        return ", ".join(f"{name} was {theirs[name]!r}, is {mine[name]!r}" for name in names)
+
+
+def count_updates(feed: Feed, settings: Settings) -> int | None:
+    """Updates of an epoch over `feed`; None where it does not know its number of batches."""
+    return None if feed.num_batches is None else math.ceil(feed.num_batches / settings.accumulate)
 
 
 @dataclass
@@ -75,6 +94,11 @@ class Run:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.keep()
 
+    @property
+    def num_updates(self) -> int | None:
+        """Updates of an epoch; None where the data does not know its number of batches."""
+        return count_updates(self.train, self.settings)
+
     def call(self, hook: str) -> None:
         """Call every callback that has `hook`."""
         for function in self.hooks[hook]:
@@ -101,17 +125,20 @@ class Meter:
         self.loss: Tensor | float = 0.0
         self.correct: Tensor | int | None = 0
         self.norm: Tensor | float = 0.0
-        self.count, self.steps = 0, 0
+        self.count, self.updates = 0, 0
 
-    def add(self, outcome: Outcome, norm: Tensor | float = 0.0) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Count one batch."""
         self.loss = self.loss + outcome.loss.detach() * outcome.total
         self.correct = (
             None if outcome.correct is None or self.correct is None else self.correct + outcome.correct
         )
-        self.norm = self.norm + norm
         self.count += outcome.total
-        self.steps += 1
+
+    def update(self, norm: Tensor | float) -> None:
+        """Count one update, with the norm of its gradient."""
+        self.norm = self.norm + norm
+        self.updates += 1
 
     def scores(self) -> Scores:
         """Mean loss, and accuracy where there are classes.
@@ -130,4 +157,4 @@ class Meter:
 
     def grad_norm(self) -> float:
         """Mean norm of the gradient before clipping."""
-        return float(self.norm) / self.steps
+        return float(self.norm) / self.updates

@@ -12,11 +12,14 @@ from coursekit.models.modes import evaluating
 from coursekit.train.device import autocast, pick_precision
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Feed
+from coursekit.train.finetune import has_encoder
 from coursekit.train.history import Scores
 from coursekit.train.run import Meter
 from coursekit.train.step import Step, Supervised
 
 EVAL_BATCH = 500
+MAX_TOKENS = 4096  # that an encoder reads at once on a CPU, with padding: more fall out of its caches
+MAX_TOKENS_GPU = 65536
 
 
 def evaluate(
@@ -34,7 +37,7 @@ def evaluate(
     Args:
         model: maps a batch (N, ...) to logits (N, C).
         data: a Split, a pair of tensors (X, y), a Dataset or a DataLoader; of a DataSet, its test split.
-        batch_size: examples at a time; changes speed and memory only. Of a TokenStream, the streams that the text is cut
+        batch_size: examples at a time, fewer where long texts go through an encoder; changes speed and memory only. Of a TokenStream, the streams that the text is cut
             into: each begins without context, so fewer streams give a slightly lower loss, and take longer.
         loss: as in `fit`; cross entropy by default.
         step: as in `fit`.
@@ -45,7 +48,7 @@ def evaluate(
         DataError: labels or shapes do not fit the model, or there is no data.
     """
     place = _place(model, device)
-    feed = Feed(getattr(data, "test", data), batch_size, place)
+    feed = eval_feed(model, getattr(data, "test", data), batch_size, place)
     compute = step or Supervised(loss)
     with autocast(place, pick_precision(precision, place)):
         if isinstance(compute, Supervised):
@@ -66,7 +69,7 @@ def predict(
     Args:
         model: maps a batch (N, ...) to logits (N, C); used in eval mode, whatever its mode.
         data: inputs as a tensor (N, ...), or any form that `evaluate` takes (labels are not looked at).
-        batch_size: examples at a time; changes speed and memory only.
+        batch_size: examples at a time, fewer where long texts go through an encoder; changes speed and memory only.
         device: moves the model there; by default everything happens where the model is.
         precision: as in `fit`.
 
@@ -76,7 +79,7 @@ def predict(
     place = _place(model, device)
     if isinstance(data, Tensor):
         data = (data, torch.zeros(len(data), dtype=torch.int64))
-    feed = Feed(getattr(data, "test", data), batch_size, place)
+    feed = eval_feed(model, getattr(data, "test", data), batch_size, place)
     with evaluating(model), autocast(place, pick_precision(precision, place)):
         logits = _joined([model(*inputs).float().cpu() for *inputs, _ in feed.batches()])
     order = None if feed.held is None else feed.held.order
@@ -89,6 +92,12 @@ def _joined(pieces: list[Tensor]) -> Tensor:
         longest = max(piece.shape[1] for piece in pieces)
         pieces = [F.pad(piece, (0, 0, 0, longest - piece.shape[1])) for piece in pieces]
     return torch.cat(pieces)
+
+
+def eval_feed(model: nn.Module, source: Any, batch_size: int, device: torch.device) -> Feed:
+    """`source` in its own order (sequences by length), in batches of a size that suits model and device."""
+    limit = MAX_TOKENS if device.type == "cpu" else MAX_TOKENS_GPU
+    return Feed(source, batch_size, device, max_steps=limit if has_encoder(model) else None)
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:

@@ -25,6 +25,20 @@ class PerToken:
         return token_loss(model(*inputs), y)
 
 
+class Spans:
+    """A batch is `(*inputs, y)`, the model gives logits `(B, T, 2)` for the first and the last step of a span, `y` `(B, 2)`.
+
+    The loss is the mean of two cross entropies over the T steps, of the start and of the end (Devlin et al. 2019, "BERT",
+    section 4.2). An end that lies outside (-100, or T and above, where a text was cut) is not counted. A span is right
+    when both its ends are.
+    """
+
+    def __call__(self, model: nn.Module, batch: Any) -> Outcome:
+        """Forward pass and loss of one batch."""
+        *inputs, y = batch
+        return span_loss(model(*inputs), y)
+
+
 class TruncatedBPTT:
     """A batch of a `TokenStream`; gradients flow through its steps only, the state through the whole text.
 
@@ -70,6 +84,31 @@ def token_loss(logits: Tensor, y: Tensor) -> Outcome:
         )
     rows = logits[real].float()  # a softmax over bfloat16 loses digits that the loss needs
     return Outcome(F.cross_entropy(rows, labels), (rows.argmax(1) == labels).sum(), labels.numel())
+
+
+def span_loss(logits: Tensor, y: Tensor) -> Outcome:
+    """Cross entropy and hits of logits `(B, T, 2)` and ends `(B, 2)`, over the ends that lie inside the T steps.
+
+    Raises:
+        DataError: the shapes do not go together, or no end lies inside.
+    """
+    if logits.ndim != 3 or logits.shape[2] != 2 or y.shape != (len(logits), 2):
+        raise DataError(
+            f"for labels of shape {tuple(y.shape)} the model gave logits of shape {tuple(logits.shape)}, expected "
+            "labels (B, 2), the first and the last step of a span, and logits (B, T, 2), of each step to be it"
+        )
+    inside = (y >= 0) & (y < logits.shape[1])  # (B, 2)
+    labels = y.where(inside, IGNORED)
+    counted = [end for end in (0, 1) if bool(inside[:, end].any())]
+    if not counted:
+        raise DataError(
+            f"no span of this batch starts or ends within its {logits.shape[1]} steps, so there is nothing to learn from it"
+        )
+    losses = [
+        F.cross_entropy(logits[:, :, end].float(), labels[:, end], ignore_index=IGNORED) for end in counted
+    ]
+    hits = (logits.argmax(1) == y).all(1).sum()
+    return Outcome(torch.stack(losses).mean(), hits, int(inside.any(1).sum()))
 
 
 def detached(state: Any) -> Any:

@@ -1,8 +1,9 @@
 """Weights that travel with a notebook: small safetensors files that say what they belong to.
 
-A file holds the weights and, as JSON in its header, hashes of architecture, training data and settings (never of source
-text), and the history of the run. Under grading it stands for the training when the hashes fit. Reading limits the
-size, accepts tensors of the model's own names and shapes only, and executes nothing.
+A file holds the weights that training may have changed (not those that were frozen, such as a pretrained encoder under
+low-rank adapters) and, as JSON in its header, hashes of architecture, training data, settings and frozen weights (never
+of source text), and the history of the run. Under grading it stands for the training when the hashes fit. Reading limits
+the size, accepts tensors of the model's own names and shapes only, and executes nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import coursekit
+from coursekit.data.dataset import fingerprint as hash_tensors
 from coursekit.train.files import replacing
 from coursekit.train.history import History
 from coursekit.train.run import Settings
@@ -30,16 +32,20 @@ SPARE_BYTES = 1_000_000  # for the header with its history, beside the tensors t
 
 @dataclass(frozen=True)
 class Origin:
-    """What weights belong to: hashes of architecture and training data, and the settings."""
+    """What weights belong to: hashes of architecture, training data and frozen weights ("" for none), and the settings."""
 
     architecture: str
     data: str
     settings: dict[str, Any]
+    frozen: str = ""
 
     @classmethod
     def of(cls, model: nn.Module, data_fingerprint: str, settings: Settings) -> Origin:
         """The origin of what `fit` would train now."""
-        return cls(architecture(model), data_fingerprint, settings.to_dict())
+        learns = learned(model)
+        frozen = [tensor for name, tensor in model.state_dict().items() if name not in learns]
+        beneath = hash_tensors(*frozen) if frozen else ""
+        return cls(architecture(model), data_fingerprint, settings.to_dict(), beneath)
 
     def to_dict(self) -> dict[str, Any]:
         """For the header: the settings by name, and a hash of each part."""
@@ -48,12 +54,14 @@ class Origin:
             "data": self.data,
             "settings": self.settings,
             "settings_hash": _hash(self.settings),
-        }
+        } | ({"frozen": self.frozen} if self.frozen else {})
 
     def differences(self, other: Mapping[str, Any], settings: Settings) -> str:
         """In which parts the `other` origin (from a header) is another one, in words; "" when it is the same."""
         parts = [name for name in ("architecture", "data") if other.get(name) != getattr(self, name)]
         parts = [f"another {name}" if name == "architecture" else "other training data" for name in parts]
+        if other.get("frozen", "") != self.frozen:
+            parts.append("other frozen weights (another pretrained encoder?)")
         if other.get("settings_hash") != _hash(self.settings):
             theirs = other.get("settings")
             changes = settings.changes(theirs) if isinstance(theirs, dict) else "unknown"
@@ -76,11 +84,9 @@ def weights_path(save: str | Path) -> Path:
 
 
 def save_weights(path: Path, model: nn.Module, origin: Origin, history: History) -> None:
-    """Write the weights of `model` with where they come from, whole or not at all, in place of an older file."""
+    """Write what is `learned` in `model` with where it comes from, whole or not at all, in place of an older file."""
     header = origin.to_dict() | {"version": coursekit.__version__, "history": history.to_dict()}
-    tensors = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in learned(model).items()}
     with replacing(path) as part:
         save_file(tensors, part, metadata={KEY: json.dumps(header)})
 
@@ -92,7 +98,7 @@ def load_weights(path: Path, model: nn.Module, origin: Origin, settings: Setting
         WeightsError: there is no such file, it is damaged or too large, or it belongs to something else; the model is
             then as it was.
     """
-    state = model.state_dict()
+    state = learned(model)
     limit = SPARE_BYTES + sum(tensor.nbytes for tensor in state.values())
     if not path.is_file():
         raise WeightsError("weights-missing", f"there is no {path.name} beside the notebook")
@@ -112,9 +118,16 @@ def load_weights(path: Path, model: nn.Module, origin: Origin, settings: Setting
         history = History.from_dict(header["history"])
     except (KeyError, ValueError) as error:
         raise WeightsError("weights-mismatch", f"{path.name} has no readable history: {error}") from error
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, strict=False)  # the names were compared above
     history.loaded_from = path.name
     return history
+
+
+def learned(model: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of `model` by name, without parameters that ask for no gradient."""
+    still = {id(p) for p in model.parameters() if not p.requires_grad}
+    state = model.state_dict(keep_vars=True)
+    return {name: tensor.detach() for name, tensor in state.items() if id(tensor) not in still}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

