@@ -122,6 +122,10 @@ def _read_distilbert(said: dict[str, Any], pooler: bool) -> BertConfig:
     )
 
 
+_OTHER_PIECES = (
+    "an encoder knows the word pieces that it was trained with only: encode the text with those of the same name, "
+    'load_wordpieces("minilm") for load_encoder("minilm")'
+)
 _READERS = {"bert": _read_bert, "distilbert": _read_distilbert}
 
 
@@ -131,7 +135,7 @@ def check_input(config: BertConfig, X: Tensor, lengths: Tensor | None, segments:
     Raises:
         ValueError: ids, lengths or segments do not fit the encoder or each other. The message says what to change.
     """
-    check_tokens(X, config.vocab_size)
+    check_tokens(X, config.vocab_size, _OTHER_PIECES)
     lengths = check_lengths(lengths, X)
     longest = config.max_positions
     if X.shape[1] > longest:

@@ -14,8 +14,15 @@ def check_choice(what: str, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what}={name!r} is not known; it is one of {', '.join(map(repr, choices))}")
 
 
-def check_tokens(X: Tensor, vocab_size: int) -> None:
-    """Raise a ValueError unless `X` holds token ids (batch, steps) below `vocab_size`. The message says what to change."""
+def check_tokens(
+    X: Tensor,
+    vocab_size: int,
+    remedy: str = "build the model with vocab_size=len(vocab), for the vocabulary that encoded the text",
+) -> None:
+    """Raise a ValueError unless `X` holds token ids (batch, steps) below `vocab_size`. The message says what to change.
+
+    `remedy` is what to do about ids that lie outside.
+    """
     shape = tuple(X.shape)
     whole = X.dtype in (torch.int64, torch.int32)
     if X.ndim != 2 or not whole:
@@ -28,7 +35,7 @@ def check_tokens(X: Tensor, vocab_size: int) -> None:
     if low < 0 or high >= vocab_size:
         raise ValueError(
             f"the token ids go from {low} to {high}, but the model's vocabulary has {vocab_size} tokens, 0 to "
-            f"{vocab_size - 1}: build the model with vocab_size=len(vocab), for the vocabulary that encoded the text."
+            f"{vocab_size - 1}: {remedy}."
         )
 
 

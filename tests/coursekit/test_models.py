@@ -25,7 +25,14 @@ PARAMETERS = {
     "gru": 188_578,
     "lstm": 218_018,
     "char_lm": 350_593,
+    "bert_sentence": 974_850,
+    "bert_pair": 974_850,
+    "bert_token": 974_850,
+    "bert_span": 974_850,
+    "bert_mlm": 995_360,
+    "bert_nsp": 991_362,
 }
+OUTPUTS = {"bert_span": 2, "bert_mlm": 4_000, "bert_nsp": 2}  # of models that do not let one choose
 SMALL = {"alexnet": {"num_classes": 10, "dropout": 0.0}}  # less to compute, the same code
 
 
@@ -37,7 +44,9 @@ def build(name: str, batch_size: int = 4) -> tuple[nn.Module, torch.Tensor, torc
 
 
 def loss_of(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of one row of logits an example, or one a step."""
+    """Cross entropy of one row of logits an example, or one a step; of a span (B, T, 2), over the steps."""
+    if logits.shape[:-1] != y.shape:
+        return F.cross_entropy(logits, y)
     return F.cross_entropy(logits.flatten(0, -2), y.flatten())
 
 
@@ -52,7 +61,9 @@ def test_parameter_count(name: str) -> None:
 def test_one_row_of_logits_an_example(name: str) -> None:
     model, X, y = build(name)
     logits = model.eval()(X)
-    assert logits.shape == (*y.shape, model.config.get("num_classes") or model.config["vocab_size"])
+    rows = X.shape if name == "bert_span" else y.shape
+    outputs = model.config.get("num_classes") or model.config.get("vocab_size") or OUTPUTS[name]
+    assert logits.shape == (*rows, outputs)
     assert logits.isfinite().all()
 
 
@@ -61,8 +72,10 @@ def test_every_argument_has_a_default_and_is_in_the_config(name: str) -> None:
     model = get_model(name)
     assert model.name == name
     assert model.config == model_info(name).defaults
-    outputs = "num_classes" if "num_classes" in model.config else "vocab_size"
-    assert get_model(name, **{outputs: 3}).config == model.config | {outputs: 3}
+    outputs = next((argument for argument in ("num_classes", "vocab_size") if argument in model.config), None)
+    assert outputs or name in OUTPUTS
+    if outputs:
+        assert get_model(name, **{outputs: 3}).config == model.config | {outputs: 3}
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -85,7 +98,7 @@ def test_overfits_one_batch(name: str) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 10 == 9 and (model.eval()(X).argmax(-1) == y).all():
+        if step % 10 == 9 and (model.eval()(X).argmax(1 if name == "bert_span" else -1) == y).all():
             return
     pytest.fail(f"after 100 steps on one batch the loss is still {loss.item():.3f}")
 

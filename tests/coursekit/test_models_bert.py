@@ -239,3 +239,8 @@ def test_no_heavy_library_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_ids_of_another_vocabulary_are_sent_to_their_own_word_pieces():
+    with pytest.raises(ValueError, match=r"the model's vocabulary has 4000 tokens, .*load_wordpieces"):
+        load_encoder("bert-tiny")(torch.tensor([[2, 29_999, 3]]))
