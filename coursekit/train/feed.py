@@ -13,7 +13,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from coursekit.data.batching import held
 from coursekit.data.dataset import fingerprint as hash_tensors
 from coursekit.data.held import Held, count_batches
+from coursekit.data.pairs import PairSplit
 from coursekit.data.sequences import Sequences
+from coursekit.data.spans import SpanSplit
+from coursekit.data.tags import TagSplit
 from coursekit.data.text import TextSplit
 from coursekit.train.errors import DataError
 from coursekit.train.step import check_labels
@@ -44,10 +47,11 @@ def fingerprint(data: Any) -> str:
 
 def _held(source: Any) -> Held | None:
     """As `coursekit.data.batching.held`; what is wrong with a pair of tensors is a DataError."""
-    if isinstance(source, TextSplit):
+    if isinstance(source, TextSplit | PairSplit | TagSplit | SpanSplit):
+        how = "data.vocabulary()" if isinstance(source, TextSplit) else 'load_wordpieces("minilm")'
         raise DataError(
-            "these are texts, and a model reads numbers: encode them first, encoded = data.encode(data.vocabulary()), "
-            "and pass `encoded`"
+            f"these are texts, and a model reads numbers: encode them first, encoded = data.encode({how}), and pass "
+            "`encoded`"
         )
     if isinstance(source, tuple | list) and not all(isinstance(part, Tensor) for part in source):
         return None  # a list of examples is a Dataset to torch

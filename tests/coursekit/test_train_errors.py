@@ -6,7 +6,7 @@ from test_train_fit import data, net, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coursekit.data import load
+from coursekit.data import PairSplit, SpanSplit, TagSplit, load
 from coursekit.models import get_model
 from coursekit.train import DataError, TrainingError, evaluate, fit
 from coursekit.train.callbacks import snapshot
@@ -167,3 +167,17 @@ def test_texts_must_be_encoded_first():
     reviews = load("reviews_en")
     with pytest.raises(DataError, match=r"encode them first"):
         fit(get_model("bow", vocab_size=9), reviews, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        PairSplit(["a"], ["b"], torch.tensor([0])),
+        TagSplit([["a"]], [["O"]], ["O"]),
+        SpanSplit(["who"], ["he"], ["he"], [0]),
+    ],
+    ids=lambda split: type(split).__name__,
+)
+def test_tasks_of_texts_are_encoded_by_word_pieces(split) -> None:
+    with pytest.raises(DataError, match=r"encode them first, .*load_wordpieces"):
+        fit(get_model("bert_sentence"), split, progress=False)
