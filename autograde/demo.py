@@ -140,7 +140,7 @@ def filled(path: Path, answers: Mapping[str, str]) -> NotebookNode:
 
 
 def hand_in(course: Course, lab: Lab, pupil: Pupil, home: Path) -> None:
-    """Put a pupil's submission where nbgrader collects it, with the weights that were trained at home."""
+    """Put a pupil's submission where nbgrader collects it, with what was trained and predicted at home."""
     folder = course.path("submitted", pupil.name, lab.name)
     shutil.copytree(course.root / HANDOUT / pupil.language / lab.name, folder)
     path = folder / f"{lab.name}.ipynb"
@@ -151,9 +151,9 @@ def hand_in(course: Course, lab: Lab, pupil: Pupil, home: Path) -> None:
     if pupil.broken:
         path.write_bytes(path.read_bytes()[:2000])
     if pupil.answers:
-        for weights in home.glob("*.safetensors"):
-            if not (folder / weights.name).exists():
-                shutil.copy(weights, folder)
+        for made in home.iterdir():
+            if made.is_file() and not (folder / made.name).exists():
+                shutil.copy(made, folder)
 
 
 def unexpected(pupil: Pupil, record: Record) -> list[str]:
