@@ -4,7 +4,7 @@
 
 Each has the encoder as `model.encoder` and all else as `model.head`. Where an argument says `encoder`, it is a name for
 `load_encoder`, or an encoder that is there already: `get_model("bert_span", encoder=load_encoder("bert-base-uncased",
-download=True))`.
+download=True))`, or `load_encoder("minilm", dropout=0.0)`.
 """
 
 from dataclasses import replace

@@ -130,3 +130,16 @@ def test_unknown_names() -> None:
         load_encoder("minilmm")
     with pytest.raises(ValueError, match=r"implementation='torch' .* 'coursekit', 'transformers'"):
         load_encoder("bert-tiny", implementation="torch")
+
+
+@pytest.mark.parametrize("implementation", ["coursekit", "transformers"])
+def test_dropout_is_taken_in_place_of_the_pretrained(implementation: str) -> None:
+    """Without it training mode is as exact as evaluation; with it, it is not."""
+    X, lengths = torch.randint(5, 4000, (2, 9)), torch.tensor([9, 4])
+    for name in ("bert-tiny", "minilm"):
+        encoder = load_encoder(name, implementation=implementation, dropout=0.0).train()
+        assert torch.equal(encoder(X, lengths).hidden, encoder(X, lengths).hidden)
+        usual = load_encoder(name, implementation=implementation).train()
+        assert not torch.equal(usual(X, lengths).hidden, usual(X, lengths).hidden)
+    with pytest.raises(ValueError, match="0 to below 1, not 10"):
+        load_encoder("minilm", implementation=implementation, dropout=10)
