@@ -160,7 +160,7 @@ def test_the_checks_work(executed: list[dict]) -> None:
 
 def test_its_own_data_and_downloads_come_along(installed: Installed) -> None:
     code = (
-        "from coursekit.data import load, transfer\n"
-        "print([len(load(name).train) for name in ('reviews_en', 'reviews_zh')], transfer.PROGRAM.is_file())"
+        "from coursekit.data import child, load\n"
+        "print([len(load(name).train) for name in ('reviews_en', 'reviews_zh')], child.PROGRAM.is_file())"
     )
     assert installed.run("python", "-c", code).splitlines()[-1] == "[832, 832] True"

@@ -1,24 +1,19 @@
 """Weights from the Hugging Face hub, on request only: a time limit, every file checked, all files or none."""
 
-import contextlib
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from coursekit.data.child import Arrived, fetch_in_child, size_of
 from coursekit.data.download import TIMEOUT, progress_bar, sha256_of, sweep
 from coursekit.data.errors import DataError
 from coursekit.data.places import grading
 from coursekit.data.pretrained_entries import FILES, WEIGHTS, Pretrained, ways_to_get
-from coursekit.data.transfer import POLL, SLOWEST, START
 
-PROGRAM = Path(__file__).with_name("hub_process.py")
 SLACK = 1_000_000  # bytes of the library's own notes beside the files
 
 
@@ -70,67 +65,22 @@ def fetch_weights(entry: Pretrained, folder: Path, timeout: float = TIMEOUT) -> 
 
 def _transfer(entry: Pretrained, folder: Path, timeout: float, progress: Callable[[int], object]) -> str:
     """Let the library fetch the files into `folder / "files"`; return why it stopped short, "" if it did not."""
+
+    def look() -> Arrived:
+        received = sum(size_of(path) for path in (folder / "files").rglob("*"))
+        sizes = [file["size"] for file in _listing(folder)]
+        total = sum(sizes) if sizes and None not in sizes else None
+        too_much = total is not None and received > total + SLACK
+        return Arrived(received, total, f"sent more than the {total:,} bytes there are" if too_much else "")
+
     job = {"repository": entry.repositories[0], "files": FILES}
-    # -P: a file of the user's called huggingface_hub.py is not taken for the library.
-    with subprocess.Popen(
-        [sys.executable, "-P", str(PROGRAM)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-    ) as process:
-        try:
-            assert process.stdin is not None  # it is a pipe
-            with contextlib.suppress(BrokenPipeError):  # it ended at once; its status says so
-                process.stdin.write(json.dumps(job).encode() + b"\n")
-                process.stdin.flush()
-            stopped = _watch(process, folder, timeout, progress)
-        finally:
-            process.kill()
-    failed = folder / "failed"
-    if stopped:
-        return stopped
-    if failed.exists():
-        return f"huggingface_hub says: {failed.read_text(encoding='utf-8')}"
-    return f"huggingface_hub ended with status {process.returncode}" if process.returncode else ""
-
-
-def _watch(
-    process: "subprocess.Popen[bytes]", folder: Path, timeout: float, progress: Callable[[int], object]
-) -> str:
-    """Wait for `process`; return why it has to be ended, "" when it ended by itself."""
-    begin, started, before = time.monotonic(), False, 0
-    total: int | None = None
-    while process.poll() is None and not (folder / "failed").exists():
-        time.sleep(POLL)
-        now = time.monotonic()
-        if not started:
-            started = (folder / "started").exists()
-            if not started and now - begin > START:
-                return f"the library was not imported within {START:g} s"
-            begin = now if started else begin
-            continue
-        received = sum(_size(path) for path in (folder / "files").rglob("*"))
-        progress(received)
-        total = _total(folder) if total is None else total
-        if total is not None and received > total + SLACK:
-            return f"sent more than the {total:,} bytes there are"
-        if (total is None or received < total) and now - begin >= timeout:
-            if received - before < SLOWEST * timeout:
-                return f"stalled: {received - before:,} bytes in {timeout:g} s, {received:,} in all"
-            begin, before = now, received
-    return ""
+    return fetch_in_child("huggingface_hub", job, folder, look, timeout, progress)
 
 
 def _listing(folder: Path) -> list[dict[str, Any]]:
     """What the hub says of each file."""
     path = folder / "listing.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-
-
-def _total(folder: Path) -> int | None:
-    sizes = [file["size"] for file in _listing(folder)]
-    return sum(sizes) if sizes and None not in sizes else None
 
 
 def _refusal(entry: Pretrained, landed: Path) -> str:
@@ -157,10 +107,3 @@ def git_hash(path: Path) -> str:
     """The name git gives to the content of a file."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:  # moved between two looks
-        return 0

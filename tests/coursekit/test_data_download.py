@@ -15,8 +15,9 @@ import psutil
 import pytest
 from http_server import Server, serving, write_fake_mnist
 
-from coursekit.data import DataError, RemoteFile, Source, fetch, load, transfer
+from coursekit.data import DataError, RemoteFile, Source, fetch, load
 from coursekit.data.catalogue import CATALOGUE
+from coursekit.data.child import PROGRAM
 
 CONTENTS = {
     f"{name}.gz": random.Random(name).randbytes(size) for name, size in [("a", 150_000), ("b", 5_000)]
@@ -243,7 +244,7 @@ def test_ctrl_c_leaves_nothing(toy: Source, server: Server, tmp_path: Path) -> N
 
 def loaders_of(pid: int) -> list[psutil.Process]:
     children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if transfer.PROGRAM.name in " ".join(child.cmdline())]
+    return [child for child in children if PROGRAM.name in " ".join(child.cmdline())]
 
 
 def test_the_loader_ends_with_its_parent(server: Server, tmp_path: Path) -> None:
