@@ -28,7 +28,10 @@ _TAMPER = "check = lambda *arguments, **named: 100.0\nprint('all checks passed')
 
 @dataclass(frozen=True)
 class Pupil:
-    """A student of the demonstration: what they hand in and what must come of it."""
+    """A student of the demonstration: what they hand in and what must come of it.
+
+    All is right in the work of a `sound` one: no cell of it stops.
+    """
 
     name: str
     about: str
@@ -40,6 +43,7 @@ class Pupil:
     change: Change | None = None
     broken: bool = False
     misconceptions: tuple[str, ...] = field(default=())
+    sound: bool = False
 
 
 def class_of(lab: Lab, small: bool = False) -> list[Pupil]:
@@ -76,14 +80,14 @@ def class_of(lab: Lab, small: bool = False) -> list[Pupil]:
     first_marks = sum(sum(lab.points[name]) for name in first_half)
     crash, loop = plan["crash"], plan["loop"]
     pupils = [
-        Pupil("ada", "all right", all_right, full),
-        Pupil("bai", "all right, Chinese notebook", all_right, full, language="zh"),
+        Pupil("ada", "all right", all_right, full, sound=True),
+        Pupil("bai", "all right, Chinese notebook", all_right, full, language="zh", sound=True),
         Pupil("blank", "nothing done, so no weights", {}, 0.0, flagged=True),
-        Pupil("carol", "other correct answers", variant(0), full),
+        Pupil("carol", "other correct answers", variant(0), full, sound=True),
         Pupil("emil", f"the first {len(first_half)} exercises", first_half, first_marks),
     ]
     rest = [
-        Pupil("dmitri", "other correct answers again", variant(1), full, language="zh"),
+        Pupil("dmitri", "other correct answers again", variant(1), full, language="zh", sound=True),
         Pupil("jo", f"kernel crashes in {crash}", broken(_CRASH, crash), without(crash), state="salvaged"),
         Pupil("kim", f"endless loop in {loop}", broken(_LOOP, loop), without(loop)),
         Pupil("lee", "broken file", all_right, None, state="unreadable", broken=True),
@@ -156,8 +160,8 @@ def hand_in(course: Course, lab: Lab, pupil: Pupil, home: Path) -> None:
                 shutil.copy(made, folder)
 
 
-def unexpected(pupil: Pupil, record: Record) -> list[str]:
-    """What is not as it must be."""
+def unexpected(pupil: Pupil, record: Record, graded: Path) -> list[str]:
+    """What is not as it must be; `graded` is the notebook as grading left it."""
     found = []
     if record.state != pupil.state:
         found.append(f"state {record.state}, expected {pupil.state}")
@@ -167,6 +171,14 @@ def unexpected(pupil: Pupil, record: Record) -> list[str]:
         found.append(f"flags {record.flags}" if record.flags else "not flagged")
     named = {outcome["misconception"] for outcome in record.outcomes}
     found += [f"misconception {name} was not named" for name in pupil.misconceptions if name not in named]
+    if pupil.sound:
+        cells = nbformat.read(graded, as_version=4).cells
+        found += [
+            f"cell {i} stopped with {output.ename}: {output.evalue}"
+            for i, cell in enumerate(cells)
+            for output in cell.get("outputs", ())
+            if output.output_type == "error"
+        ]
     return found
 
 

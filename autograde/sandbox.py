@@ -28,6 +28,7 @@ import coursekit
 from autograde.course import Limits
 from autograde.errors import IsolationError
 from coursekit.check.collect import FLAGS
+from coursekit.data.places import own_data
 
 ROOM = Path("/sandbox")
 HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"
@@ -225,7 +226,7 @@ def open_kernel(there: Rooms, limits: Limits, isolation: str) -> tuple[AsyncKern
 def _environment() -> list[Path]:
     """The parts of this Python environment that a kernel needs, outermost first."""
     package = Path(coursekit.__file__).resolve().parent
-    paths = [Path(sys.base_prefix), Path(sys.prefix), package]
+    paths = [Path(sys.base_prefix), Path(sys.prefix), package, own_data().resolve()]
     if home := os.environ.get("COURSEKIT_HOME"):
         paths.append(Path(home).resolve())
     outer = [path for path in paths if not path.is_relative_to("/usr")]

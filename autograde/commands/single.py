@@ -74,7 +74,8 @@ def _show_class(course: Course, lab: Lab, class_: list[Pupil], home: Path) -> bo
     table = Table("student", "what was handed in", "expected", "given", "state", "", title=title)
     for record in records:
         pupil = pupils[record.student]
-        problems = show.unexpected(pupil, record)
+        graded = course.path("autograded", pupil.name, lab.name) / f"{lab.name}.ipynb"
+        problems = show.unexpected(pupil, record, graded)
         well = well and not problems
         expected, given = ("–" if score is None else number(score) for score in (pupil.score, record.score))
         table.add_row(

