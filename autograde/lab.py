@@ -201,6 +201,12 @@ def _check_balance(lab: Lab) -> None:
         missing = sorted(set(lab.exercises) - set(seen)) if kind != "written" else []
         if missing:
             raise LabError(f'{path}: no `# %% {kind}="{missing[0]}"` cell for the exercise of checks.py')
+        if kind == "exercise" and list(seen) != list(lab.exercises):
+            at, name = next(pair for pair in zip(seen, lab.exercises, strict=True) if pair[0] != pair[1])
+            raise LabError(
+                f"{path}:{seen[at]}: exercise {at!r} comes where EXERCISES of checks.py has {name!r}; they are numbered "
+                "in the order of that list, so it must be that of the notebook"
+            )
     _check_languages(path, lab)
     total = sum(sum(points) for points in lab.points.values())
     total += sum(cell.marker["points"] for cell in lab.cells if cell.kind == "written")

@@ -1135,7 +1135,122 @@ def multi_head(X, lengths, W_qkv, b_qkv, W_o, b_o, num_heads):
 )
 
 
-# --- 6 mask_tokens ----------------------------------------------------------------------------------------------------
+# --- 6 mean_of --------------------------------------------------------------------------------------------------------
+
+
+def draw_one_word(rng: np.random.Generator) -> dict[str, Tree]:
+    """A word of 2, 1 and 3 pieces, somewhere in three texts."""
+    B, T = 3, 6
+    keep = np.zeros((B, T), dtype=bool)
+    for row, n in zip(keep, rng.permutation([2, 1, 3]), strict=True):
+        start = int(rng.integers(1, T - n))
+        row[start : start + n] = True
+    return {"H": normal(rng, B, T, 2, scale=2), "keep": keep}
+
+
+def draw_real_tokens(rng: np.random.Generator) -> dict[str, Tree]:
+    lengths = rng.permutation([2, 3, 5])
+    return {"H": normal(rng, 3, 5, 4, scale=2), "keep": np.arange(5) < lengths[:, None]}
+
+
+def mean(value: str) -> str:
+    return f"""
+def mean_of(H, keep):
+    rows = torch.arange(len(H))
+    return {value}
+"""
+
+
+MEAN_OF = Exercise(
+    name="mean_of",
+    title={"en": "One vector for several tokens", "zh": "几个词元，一个向量"},
+    difficulty=1,
+    minutes=8,
+    draw={"the pieces of a word": draw_one_word, "texts with padding": draw_real_tokens},
+    groups={"the pieces of a word": {"zh": "一个词的子词"}, "texts with padding": {"zh": "有填充的文本"}},
+    cases=2,
+    rules=BY_HAND,
+    variants=(
+        mean("torch.stack([h[k].mean(0) for h, k in zip(H, keep)])"),
+        mean("H.masked_fill(~keep[..., None], 0).sum(1) / keep.sum(1, keepdim=True)"),
+        mean('(torch.einsum("btd,bt->bd", H, keep.float()).T / keep.sum(1)).T'),
+    ),
+    misconceptions=(
+        Misconception(
+            "padding_counts",
+            mean("H.mean(1)"),
+            {
+                "en": "You take the mean over all tokens, padding and all. `keep` says which belong to it.",
+                "zh": "你对所有词元取了平均，连填充也算在内。哪些该算，由 `keep` 决定。",
+            },
+        ),
+        Misconception(
+            "divided_by_all_tokens",
+            mean("(H * keep[..., None]).mean(1)"),
+            {
+                "en": "The sum is right, but you divide it by T, the number of all tokens. So short texts get short vectors. Divide by the number of those that you keep.",
+                "zh": "和是对的，但你除以的是全部词元的个数 T，于是短文本的向量就偏短。应当除以保留的词元个数。",
+            },
+        ),
+        Misconception(
+            "sum_for_mean",
+            mean("(H * keep[..., None]).sum(1)"),
+            {
+                "en": "That is the sum of the right tokens. A mean divides it by their number, of each text by its own.",
+                "zh": "这是该算的词元之和。平均还要除以它们的个数，每段文本除以自己的。",
+            },
+        ),
+        Misconception(
+            "first_piece_only",
+            mean("H[rows, keep.int().argmax(1)]"),
+            {
+                "en": "You take the first of the tokens that are to be kept. All of them count: what a word means is spread over its pieces.",
+                "zh": "你只取了要保留的第一个词元。应当全部算上：一个词的意思分散在它的各个子词里。",
+            },
+        ),
+        Misconception(
+            "first_token",
+            mean("H[:, 0]"),
+            {
+                "en": "You take the vector of the first token, `[CLS]`. That is another way to get one vector for a text; here the mean is asked for.",
+                "zh": "你取的是第一个词元 `[CLS]` 的向量。那是得到整句向量的另一种办法；这里要的是平均。",
+            },
+        ),
+        Misconception(
+            "mean_over_the_batch",
+            mean("H[keep].mean(0).expand(len(H), -1)"),
+            {
+                "en": "`H[keep]` throws the tokens of all texts together, and every text gets the same mean. Each is to have its own.",
+                "zh": "`H[keep]` 把所有文本的词元混在了一起，每段文本都得到同一个平均。应当各算各的。",
+            },
+        ),
+        Misconception(
+            "largest_for_mean",
+            mean('H.masked_fill(~keep[..., None], float("-inf")).amax(1)'),
+            {
+                "en": "You take the largest value of each feature (max pooling). The mean is asked for.",
+                "zh": "你取的是每个特征的最大值（最大汇聚）。这里要的是平均。",
+            },
+        ),
+        Misconception(
+            "the_others",
+            mean("(H * ~keep[..., None]).sum(1) / (~keep).sum(1, keepdim=True).clamp(min=1)"),
+            {
+                "en": "Your mask is the wrong way round: you take the mean of the tokens that are to be left out.",
+                "zh": "掩码反了：你平均的正是该去掉的那些词元。",
+            },
+        ),
+    ),
+    hints=(
+        {
+            "en": "`keep[..., None]` has shape $(B, T, 1)$: times `H`, it makes the others 0. How many are left in each text, `keep.sum(1)` says.",
+            "zh": "`keep[..., None]` 的形状是 $(B, T, 1)$：乘以 `H`，其余的就变成 0。每段文本留下几个，看 `keep.sum(1)`。",
+        },
+    ),
+)
+
+
+# --- 7 mask_tokens ----------------------------------------------------------------------------------------------------
 
 
 def draw_masking(rng: np.random.Generator) -> dict[str, Tree]:
@@ -1346,7 +1461,7 @@ def mask_tokens(ids, special, mask, choose, how, random_ids):
 )
 
 
-# --- 7 pretraining_loss -----------------------------------------------------------------------------------------------
+# --- 8 pretraining_loss -----------------------------------------------------------------------------------------------
 
 
 def draw_pretraining(rng: np.random.Generator) -> dict[str, Tree]:
@@ -1494,121 +1609,6 @@ def pretraining_loss(word_logits, labels, pair_logits, pair_labels):
         {
             "en": "It wants rows: `word_logits.flatten(0, 1)` is $(BT, V)$, `labels.flatten()` is $(BT,)$.",
             "zh": "它要的是一行一行的：`word_logits.flatten(0, 1)` 是 $(BT, V)$，`labels.flatten()` 是 $(BT,)$。",
-        },
-    ),
-)
-
-
-# --- 8 mean_of --------------------------------------------------------------------------------------------------------
-
-
-def draw_one_word(rng: np.random.Generator) -> dict[str, Tree]:
-    """A word of 2, 1 and 3 pieces, somewhere in three texts."""
-    B, T = 3, 6
-    keep = np.zeros((B, T), dtype=bool)
-    for row, n in zip(keep, rng.permutation([2, 1, 3]), strict=True):
-        start = int(rng.integers(1, T - n))
-        row[start : start + n] = True
-    return {"H": normal(rng, B, T, 2, scale=2), "keep": keep}
-
-
-def draw_real_tokens(rng: np.random.Generator) -> dict[str, Tree]:
-    lengths = rng.permutation([2, 3, 5])
-    return {"H": normal(rng, 3, 5, 4, scale=2), "keep": np.arange(5) < lengths[:, None]}
-
-
-def mean(value: str) -> str:
-    return f"""
-def mean_of(H, keep):
-    rows = torch.arange(len(H))
-    return {value}
-"""
-
-
-MEAN_OF = Exercise(
-    name="mean_of",
-    title={"en": "One vector for several tokens", "zh": "几个词元，一个向量"},
-    difficulty=1,
-    minutes=8,
-    draw={"the pieces of a word": draw_one_word, "texts with padding": draw_real_tokens},
-    groups={"the pieces of a word": {"zh": "一个词的子词"}, "texts with padding": {"zh": "有填充的文本"}},
-    cases=2,
-    rules=BY_HAND,
-    variants=(
-        mean("torch.stack([h[k].mean(0) for h, k in zip(H, keep)])"),
-        mean("H.masked_fill(~keep[..., None], 0).sum(1) / keep.sum(1, keepdim=True)"),
-        mean('(torch.einsum("btd,bt->bd", H, keep.float()).T / keep.sum(1)).T'),
-    ),
-    misconceptions=(
-        Misconception(
-            "padding_counts",
-            mean("H.mean(1)"),
-            {
-                "en": "You take the mean over all tokens, padding and all. `keep` says which belong to it.",
-                "zh": "你对所有词元取了平均，连填充也算在内。哪些该算，由 `keep` 决定。",
-            },
-        ),
-        Misconception(
-            "divided_by_all_tokens",
-            mean("(H * keep[..., None]).mean(1)"),
-            {
-                "en": "The sum is right, but you divide it by T, the number of all tokens. So short texts get short vectors. Divide by the number of those that you keep.",
-                "zh": "和是对的，但你除以的是全部词元的个数 T，于是短文本的向量就偏短。应当除以保留的词元个数。",
-            },
-        ),
-        Misconception(
-            "sum_for_mean",
-            mean("(H * keep[..., None]).sum(1)"),
-            {
-                "en": "That is the sum of the right tokens. A mean divides it by their number, of each text by its own.",
-                "zh": "这是该算的词元之和。平均还要除以它们的个数，每段文本除以自己的。",
-            },
-        ),
-        Misconception(
-            "first_piece_only",
-            mean("H[rows, keep.int().argmax(1)]"),
-            {
-                "en": "You take the first of the tokens that are to be kept. All of them count: what a word means is spread over its pieces.",
-                "zh": "你只取了要保留的第一个词元。应当全部算上：一个词的意思分散在它的各个子词里。",
-            },
-        ),
-        Misconception(
-            "first_token",
-            mean("H[:, 0]"),
-            {
-                "en": "You take the vector of the first token, `[CLS]`. That is another way to get one vector for a text; here the mean is asked for.",
-                "zh": "你取的是第一个词元 `[CLS]` 的向量。那是得到整句向量的另一种办法；这里要的是平均。",
-            },
-        ),
-        Misconception(
-            "mean_over_the_batch",
-            mean("H[keep].mean(0).expand(len(H), -1)"),
-            {
-                "en": "`H[keep]` throws the tokens of all texts together, and every text gets the same mean. Each is to have its own.",
-                "zh": "`H[keep]` 把所有文本的词元混在了一起，每段文本都得到同一个平均。应当各算各的。",
-            },
-        ),
-        Misconception(
-            "largest_for_mean",
-            mean('H.masked_fill(~keep[..., None], float("-inf")).amax(1)'),
-            {
-                "en": "You take the largest value of each feature (max pooling). The mean is asked for.",
-                "zh": "你取的是每个特征的最大值（最大汇聚）。这里要的是平均。",
-            },
-        ),
-        Misconception(
-            "the_others",
-            mean("(H * ~keep[..., None]).sum(1) / (~keep).sum(1, keepdim=True).clamp(min=1)"),
-            {
-                "en": "Your mask is the wrong way round: you take the mean of the tokens that are to be left out.",
-                "zh": "掩码反了：你平均的正是该去掉的那些词元。",
-            },
-        ),
-    ),
-    hints=(
-        {
-            "en": "`keep[..., None]` has shape $(B, T, 1)$: times `H`, it makes the others 0. How many are left in each text, `keep.sum(1)` says.",
-            "zh": "`keep[..., None]` 的形状是 $(B, T, 1)$：乘以 `H`，其余的就变成 0。每段文本留下几个，看 `keep.sum(1)`。",
         },
     ),
 )
@@ -2431,9 +2431,9 @@ EXERCISES = [
     EMBED,
     ATTENTION,
     MULTI_HEAD,
+    MEAN_OF,
     MASK_TOKENS,
     PRETRAINING_LOSS,
-    MEAN_OF,
     FINE_TUNE,
     PREDICTIONS,
     ALIGN_LABELS,

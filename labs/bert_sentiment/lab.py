@@ -419,9 +419,9 @@ with torch.no_grad():
 # network with one hidden layer works on each token by itself, and again its result is added and normalised. Six such layers are MiniLM, twelve are
 # BERT-base.
 #
-# What do the heads look at? Rows are queries, columns are keys. In layer 3, head 1, what does "it" look at? Head 2 of layer 0 looks at the word before,
-# head 8 of layer 1 mostly at the next one, and head 7 of layer 2 rests on `[CLS]` and `[SEP]`, as many do when there is nothing to find. Try others,
-# and a sentence of your own.
+# What do the heads look at? Rows are queries, columns are keys; layers and heads are counted from 0. In layer 3, head 1, what does "it" look at?
+# Head 2 of layer 0 looks at the word before, head 8 of layer 1 mostly at the next one, and head 7 of layer 2 rests on `[CLS]` and `[SEP]`, as
+# many do when there is nothing to find. Try others, and a sentence of your own.
 
 # %% [markdown] lang="zh"
 # 这就是核心。一层里剩下的部分你都认识：注意力的结果加到输入上，做归一化；再用一个只有一个隐藏层的小网络逐个处理词元，结果同样加上、归一化。

@@ -88,3 +88,8 @@ def test_a_hint_in_a_box_has_no_markup_but_code(edited, hint):
     with pytest.raises(LabError, match=r"the hint of scale, .* knows `code` and no other"):
         edited("You add the factor instead of multiplying by it.", hint, "checks.py")
     edited("You add the factor instead of multiplying by it.", "you give `a * b` and `$x`", "checks.py")
+
+
+def test_exercises_are_numbered_as_they_come(edited):
+    with pytest.raises(LabError, match=r"lab.py:\d+: exercise 'scale' comes where EXERCISES .* has 'mean_of'"):
+        edited("        ],\n    ),\n]\n", "        ],\n    ),\n]\nEXERCISES.reverse()\n", "checks.py")
