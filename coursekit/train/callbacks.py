@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from coursekit.train.run import Run
+from coursekit.train.run import Run, snapshot
 
 HOOKS = ("on_fit_start", "on_step_end", "on_epoch_end", "on_fit_end")
 
@@ -88,8 +87,3 @@ class Budget:
         """Look at the clock."""
         if time.perf_counter() > self.end:
             run.stop("budget")
-
-
-def snapshot(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights and buffers of `model`."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from coursekit.train.callbacks import snapshot
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Feed
 from coursekit.train.history import History, Scores
@@ -158,3 +157,8 @@ class Meter:
     def grad_norm(self) -> float:
         """Mean norm of the gradient before clipping."""
         return float(self.norm) / self.updates
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights and buffers of `model`."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

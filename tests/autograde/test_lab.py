@@ -91,5 +91,7 @@ def test_a_hint_in_a_box_has_no_markup_but_code(edited, hint):
 
 
 def test_exercises_are_numbered_as_they_come(edited):
-    with pytest.raises(LabError, match=r"lab.py:\d+: exercise 'scale' comes where EXERCISES .* has 'mean_of'"):
+    with pytest.raises(
+        LabError, match=r"lab.py:\d+: exercise 'scale' comes where EXERCISES .* has 'mean_of'"
+    ):
         edited("        ],\n    ),\n]\n", "        ],\n    ),\n]\nEXERCISES.reverse()\n", "checks.py")

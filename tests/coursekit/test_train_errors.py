@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from coursekit.data import PairSplit, SpanSplit, TagSplit, load
 from coursekit.models import get_model
 from coursekit.train import DataError, TrainingError, evaluate, fit
-from coursekit.train.callbacks import snapshot
+from coursekit.train.run import snapshot
 
 
 class Breaks(nn.Module):
