@@ -133,7 +133,7 @@ class Workshop(contextlib.ExitStack):
         for misconception in exercise.misconceptions:
             wrong = self.answers(exercise, misconception.code, case_set)
             for case, result in zip(cases, wrong, strict=True):
-                kept = {key: result[key] for key in ("status", "value", "type") if key in result}
+                kept = {key: result[key] for key in ("status", "value", "type", "message") if key in result}
                 case.wrong[misconception.name] = kept
         return case_set
 

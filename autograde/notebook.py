@@ -98,8 +98,9 @@ def _escaped(markdown: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """Without line breaks between Chinese characters, which Markdown would show as blanks."""
-    return re.sub(rf"(?<=[{_CHINESE}])\n *(?=[{_CHINESE}])", "", text)
+    """Without line breaks that Markdown would show as blanks: between Chinese characters, and after Chinese punctuation."""
+    text = re.sub(rf"(?<=[{_CHINESE}])\n *(?=[{_CHINESE}])", "", text)
+    return re.sub(r"(?<=[，。；：、！？）”])\n *(?=[A-Za-z`]|\*\*|\$[^$]|\d(?!\. ))", "", text)
 
 
 def _about(lab: Lab, exercise: Exercise, text: str, lang: str) -> str:

@@ -40,11 +40,11 @@ class Task(NamedTuple):
 
 TASKS = (
     Task(
-        "rte", 3, "bert_pair", "BertForSequenceClassification", None, lambda z, _, test: right(z, test), 256
+        "rte", 2, "bert_pair", "BertForSequenceClassification", None, lambda z, _, test: right(z, test), 256
     ),
     Task(
         "snips",
-        2,
+        1,
         "bert_token",
         "BertForTokenClassification",
         PerToken(),
@@ -53,7 +53,7 @@ TASKS = (
     ),
     Task(
         "xquad_en",
-        3,
+        2,
         "bert_span",
         "BertForQuestionAnswering",
         Spans(),

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from coursekit.check import patience
 from coursekit.check.tree import NotPlainError, Text, Tree, dumps, loads
 
 MAX_TRACE_LINES = 12
@@ -39,9 +40,16 @@ class WrongFormError(Exception):
 
 
 def function(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
-    """`target(*inputs)`: positional, so that parameters may be renamed."""
+    """`target(*inputs)`: positional, so that parameters may be renamed. Option `returns`: "tensor", where a number will not do."""
     _need_function(target)
-    return target(*inputs.values())
+    value = target(*inputs.values())
+    if options.get("returns") == "tensor" and isinstance(value, int | float | np.number):
+        raise WrongFormError(
+            "a tensor (`.item()` and `float()` leave a number that has no gradient)",
+            "一个张量（用 `.item()` 或 `float()` 取出来的数没有梯度）",
+            value,
+        )
+    return value
 
 
 def module(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
@@ -105,7 +113,9 @@ def chosen(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) ->
     """Scores `(n, C)` of the predictions at `positions`, of all that were handed in: classes `(N,)` or scores `(N, C)`."""
     total, num_classes = options["total"], options["num_classes"]
     wrong_form = WrongFormError(
-        f"{total} classes from 0 to {num_classes - 1}", f" {total} 个 0 到 {num_classes - 1} 的类别", target
+        f"{total} classes, each a whole number from 0 to {num_classes - 1}",
+        f" {total} 个类别，每个是 0 到 {num_classes - 1} 的整数",
+        target,
     )
     try:
         given = torch.as_tensor(target)
@@ -120,6 +130,12 @@ def chosen(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) ->
     return nn.functional.one_hot(given[inputs["positions"]].long(), num_classes).float()
 
 
+_ENDLESS: Text = {
+    "en": f"the call did not come to an end within {patience.SECONDS:g} seconds; does a loop wait for something that never "
+    "happens?",
+    "zh": f"{patience.SECONDS:g} 秒内没有运行结束；是不是有个循环在等一件永远不会发生的事？",
+}
+
 ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] = {
     adaptor.__name__: adaptor for adaptor in (function, module, method, training_step, prediction, chosen)
 }
@@ -128,9 +144,10 @@ ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] 
 def answer(target: Any, questions: Tree) -> list[dict[str, Tree]]:
     """Call `target` on the inputs of a `CaseSet.questions()`; one plain result a case.
 
-    A result's `status` is "ok" with the `value` (and the names of arguments that a function `changed`), "not attempted" (the stub is still there), "error" with `type`,
-    `message` and the student's own lines of the `trace`, or "form" with a `message` in English and in Chinese
-    (`message_zh`) when the value is not plain data or the object is of the wrong form. When the first case is not
+    A result's `status` is "ok" with the `value` (and the names of arguments that a function `changed`), "not attempted" (the
+    stub is still there), "error" with `type`, `message` and the student's own lines of the `trace`, or "form" with a
+    `message` in English and in Chinese (`message_zh`) when the value is not plain data, the object is of the wrong form, or
+    a call does not come to an end; then the cases after it are not tried and count as the same. When the first case is not
     attempted, the others are not tried. The random generators and torch's modes are as before afterwards.
 
     Raises:
@@ -142,8 +159,11 @@ def answer(target: Any, questions: Tree) -> list[dict[str, Tree]]:
     for number, inputs in enumerate(questions["inputs"]):
         before = dumps(inputs)
         fresh = loads(before)  # a student's function may change its arguments
-        with _undisturbed(number):
-            results.append(_one(call, target, fresh, questions["options"]))
+        try:
+            with _undisturbed(number), patience.patience(patience.SECONDS):
+                results.append(_one(call, target, fresh, questions["options"]))
+        except patience.EndlessError:
+            return results + [_form(_ENDLESS)] * (len(questions["inputs"]) - number)
         if call is function and results[-1]["status"] == "ok" and (changed := _changed(fresh, before)):
             results[-1]["changed"] = changed
         if results[0]["status"] == "not attempted":
@@ -166,7 +186,7 @@ def _one(
         value = call(target, inputs, options)
     except WrongFormError as error:
         return _form(error.text)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, patience.EndlessError):
         raise
     except BaseException as error:
         # torch raises NotImplementedError too, always with a message; the stub has none.
@@ -276,5 +296,6 @@ def _describe(value: Any) -> tuple[str, str]:
             f"形状为 {shape}、类型为 {value.dtype} 的张量",
         )
     if isinstance(value, list):
-        return f"a list of length {len(value)}", f"长度为 {len(value)} 的列表"
+        kinds = ", ".join(sorted({type(item).__name__ for item in value[:1000]}))
+        return f"a list of length {len(value)} (of {kinds})", f"长度为 {len(value)} 的列表（元素为 {kinds}）"
     return f"a value of type {type(value).__name__}", f" {type(value).__name__} 类型的值"

@@ -177,7 +177,10 @@ def _said(result: Result, key: str) -> str:
 
 
 def _misconception(case_set: CaseSet, results: Sequence[Result], failed: Sequence[int]) -> str | None:
-    """The misconception that gives the student's outputs in each of the cases `failed`; of several, the one that fits most cases."""
+    """The misconception that gives the student's outputs in each of the cases `failed`; of several, the one that fits most cases.
+
+    One that shows in nothing but errors has to raise the very same: many slips end in a RuntimeError.
+    """
 
     def fits(name: str, i: int) -> bool:
         wrong, result = case_set.cases[i].wrong.get(name), results[i]
@@ -190,8 +193,16 @@ def _misconception(case_set: CaseSet, results: Sequence[Result], failed: Sequenc
             and difference(result.get("value"), wrong["value"], case_set.compare) is None
         )
 
+    def tells(name: str, i: int) -> bool:
+        wrong = case_set.cases[i].wrong[name]
+        return wrong["status"] == "ok" or wrong.get("message") == results[i].get("message")
+
     everything = range(len(case_set.cases))
-    names = [name for name in case_set.hints if failed and all(fits(name, i) for i in failed)]
+    names = [
+        name
+        for name in case_set.hints
+        if failed and all(fits(name, i) for i in failed) and any(tells(name, i) for i in failed)
+    ]
     return max(names, key=lambda name: sum(fits(name, i) for i in everything), default=None)
 
 

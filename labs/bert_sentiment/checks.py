@@ -200,6 +200,14 @@ def word_pieces(word, vocabulary, mark=""):
             },
         ),
         Misconception(
+            "hashes_in_the_result_only",
+            cut(piece="word[start:end]", shown='("##" if start else "") + piece'),
+            {
+                "en": 'You write "##" into the result, but look the piece up without it. Within a word the piece has to be in the vocabulary as it stands there: with "##".',
+                "zh": "你在结果里写上了“##”，查词表时却没带。词的中间，要查的就是带“##”的那个子词。",
+            },
+        ),
+        Misconception(
             "only_the_rest_is_unknown",
             cut(nothing='return [*pieces, "[UNK]"]'),
             {
@@ -309,6 +317,12 @@ def draw_one_sentence(rng: np.random.Generator) -> dict[str, Tree]:
     return {"a": words(rng, n), "b": None, "max_length": n + 2 + int(rng.integers(1, 4))}
 
 
+def draw_long_sentence(rng: np.random.Generator) -> dict[str, Tree]:
+    """It is cut to just what room there is with two special tokens."""
+    n = int(rng.integers(6, 9))
+    return {"a": words(rng, n), "b": None, "max_length": n + 2 - int(rng.integers(1, 3))}
+
+
 def draw_pair(rng: np.random.Generator) -> dict[str, Tree]:
     n, m = (int(i) for i in rng.choice([2, 3, 4, 5], 2, replace=False))
     return {"a": words(rng, n), "b": words(rng, m), "max_length": n + m + 3 + int(rng.integers(1, 4))}
@@ -357,19 +371,21 @@ BERT_INPUT = Exercise(
     difficulty=1,
     minutes=12,
     draw={
-        "one sentence": draw_one_sentence,
+        "one text": draw_one_sentence,
+        "one text, too long": draw_long_sentence,
         "a pair": draw_pair,
         "one is too long": draw_one_too_long,
         "both are too long": draw_both_too_long,
     },
     groups={
-        "one sentence": {"zh": "一个句子"},
-        "a pair": {"zh": "一对句子"},
-        "one is too long": {"zh": "其中一句太长"},
-        "both are too long": {"zh": "两句都太长"},
+        "one text": {"zh": "一段文本"},
+        "one text, too long": {"zh": "一段文本，太长"},
+        "a pair": {"zh": "两段文本"},
+        "one is too long": {"zh": "其中一段太长"},
+        "both are too long": {"zh": "两段都太长"},
     },
     examples={
-        "one sentence": [{"a": [4012, 3309], "b": None, "max_length": 6}],
+        "one text": [{"a": [4012, 3309], "b": None, "max_length": 6}],
         "a pair": [{"a": [4012, 3309], "b": [7115], "max_length": 8}],
     },
     cases=2,
@@ -441,6 +457,26 @@ def bert_input(a, b, max_length):
             {
                 "en": "Between the two texts the `[SEP]` is missing: each of them is closed by one.",
                 "zh": "两段文本之间缺了 `[SEP]`：每一段都要以它结尾。",
+            },
+        ),
+        Misconception(
+            "always_as_if_a_pair",
+            form_input(
+                room="max_length - 3",
+                ids="[CLS, *a, SEP, *b, SEP]",
+                segments="[0] * (len(a) + 2) + [1] * (len(b) + 1)",
+            ),
+            {
+                "en": "Where there is one text only you still close a second one: two `[SEP]` in a row. After `b = list(b or [])` nothing tells an absent text from an empty one, so note `b is None` before.",
+                "zh": "只有一段文本，你却写了两个 `[SEP]`。`b = list(b or [])` 之后就看不出有没有第二段了，要事先记下 `b is None`。",
+            },
+        ),
+        Misconception(
+            "three_places_always",
+            form_input(room="max_length - 3"),
+            {
+                "en": "You always keep three places free. A single text has two special tokens only, `[CLS]` and one `[SEP]`, so one more of its own tokens fits in.",
+                "zh": "你总是留出三个位置。只有一段文本时只有两个特殊词元（`[CLS]` 和一个 `[SEP]`），你少放了一个词元。",
             },
         ),
         Misconception(
@@ -530,8 +566,8 @@ def bert_input(a, b, max_length):
             "zh": "先截断，再加特殊词元，最后填充。特殊词元之外还剩多少位置？一段文本是多少，两段又是多少？",
         },
         {
-            "en": "`while len(a) + len(b) > room:` drop the last token of the longer one. Work on copies: `a, b = list(a), list(b or [])`.",
-            "zh": "`while len(a) + len(b) > room:` 去掉较长那段的最后一个词元。请在副本上做：`a, b = list(a), list(b or [])`。",
+            "en": "Note first whether there is a second text, `two = b is not None`. Then work on copies, `a, b = list(a), list(b or [])`: `while len(a) + len(b) > room:` drop the last token of the longer one.",
+            "zh": "先记下有没有第二段：`two = b is not None`。再在副本上做，`a, b = list(a), list(b or [])`：只要 `len(a) + len(b) > room`，就去掉较长那段的最后一个词元。",
         },
     ),
 )
@@ -649,6 +685,14 @@ def embed(ids, segments, token, position, segment, gamma, beta):
             {
                 "en": "In the second text your positions begin at 0 again. They count on through the whole input; which text it is, the segments say.",
                 "zh": "到第二段文本，你的位置又从 0 数起。位置在整个输入里一直往下数；属于哪一段，由段嵌入来说。",
+            },
+        ),
+        Misconception(
+            "whole_position_table",
+            embedded(position="position"),
+            {
+                "en": "You add the whole table of positions, which has more rows than there are tokens. Only its first T rows are meant: `position[: ids.shape[1]]`.",
+                "zh": "你加上了整张位置表，它的行数比词元多。只要前 T 行：`position[: ids.shape[1]]`。",
             },
         ),
         Misconception(
@@ -857,6 +901,22 @@ def attention(Q, K, V, lengths):
             },
         ),
         Misconception(
+            "rows_and_columns_masked",
+            attend(masked='scores.masked_fill(~(real[:, None, :] & real[:, :, None]), float("-inf"))'),
+            {
+                "en": "You set the whole rows of the padding to minus infinity, and a softmax of nothing else is 0/0: NaN. Hide the columns only, `real[:, None, :]`; what comes out in the rows of the padding nobody uses.",
+                "zh": "你把填充所在的整行也设成了负无穷，softmax 就成了 0/0，结果是 NaN。只遮列：`real[:, None, :]`；填充那几行算出什么，没有人会用。",
+            },
+        ),
+        Misconception(
+            "rows_masked_with_infinity",
+            attend(masked='scores.masked_fill(~real[:, :, None], float("-inf"))'),
+            {
+                "en": "You mask the rows of the padding, that is, padding as a query, and a softmax of minus infinity alone is 0/0: NaN. What has to be hidden is padding as a key, its column: `real[:, None, :]`.",
+                "zh": "你遮的是填充所在的行，也就是作为查询的填充，而整行负无穷的 softmax 是 0/0，结果是 NaN。应当遮住作为键的填充，也就是它的列：`real[:, None, :]`。",
+            },
+        ),
+        Misconception(
             "masked_score_0",
             attend(masked="scores.masked_fill(~real[:, None, :], 0.0)"),
             {
@@ -876,8 +936,8 @@ def attention(Q, K, V, lengths):
             "keys_not_transposed",
             attend(scores="Q @ K / Q.shape[-1] ** 0.5"),
             {
-                "en": "`Q @ K` multiplies rows with columns. The score of i and j is the dot product of row i of Q and row j of K: K has to be turned, `K.transpose(1, 2)`. Where T = d no error tells you.",
-                "zh": "`Q @ K` 是行乘列。i 和 j 的得分是 Q 的第 i 行与 K 的第 j 行的内积：K 要转置，`K.transpose(1, 2)`。T = d 时不会报错。",
+                "en": "`Q @ K` multiplies rows with columns. The score of i and j is the dot product of row i of Q and row j of K: K has to be turned, `K.transpose(1, 2)`. Where T happens to equal d, no error tells you.",
+                "zh": "`Q @ K` 是行乘列。i 和 j 的得分是 Q 的第 i 行与 K 的第 j 行的内积：K 要转置，`K.transpose(1, 2)`。要是碰巧 T = d，这个错误还不会报出来。",
             },
         ),
         Misconception(
@@ -1071,6 +1131,32 @@ def multi_head(X, lengths, W_qkv, b_qkv, W_o, b_o, num_heads):
             {
                 "en": "The scores of each head are divided by √D, the width of all heads together. A head's dot product has only d = D / N terms: divide by √d.",
                 "zh": "每个头的得分除以了 √D，也就是所有头加起来的宽度。一个头的内积只有 d = D / N 项：应当除以 √d。",
+            },
+        ),
+        Misconception(
+            "scaled_twice",
+            heads(found="[attention(q / d**0.5, k, v, lengths)[0] for q, k, v in parts]"),
+            {
+                "en": "The scores are divided by √d twice: `attention` already does it.",
+                "zh": "除以 √d 做了两次：`attention` 里已经除过了。",
+            },
+        ),
+        Misconception(
+            "weights_taken_for_the_output",
+            heads(found="[attention(q, k, v, lengths) for q, k, v in parts]"),
+            {
+                "en": "`attention` returns two things, what comes out and the weights. Take the first: `attention(...)[0]`.",
+                "zh": "`attention` 返回两样东西：输出和权重。只取第一样：`attention(...)[0]`。",
+            },
+        ),
+        Misconception(
+            "lengths_of_other_texts",
+            folded("Z.view(B, T, N, d).transpose(1, 2)", "A.transpose(1, 2).reshape(B, T, D)").replace(
+                "repeat_interleave", "repeat"
+            ),
+            {
+                "en": "With the heads as further rows of the batch, text 0 has the first N rows, text 1 the next. `lengths.repeat(N)` gives them the lengths of other texts: `lengths.repeat_interleave(N)`.",
+                "zh": "把各个头当作批次里更多的行时，第 0 段文本占最前面 N 行，第 1 段占接下来的 N 行。`lengths.repeat(N)` 会配上别的文本的长度，应当用 `lengths.repeat_interleave(N)`。",
             },
         ),
         Misconception(
@@ -1499,6 +1585,7 @@ PRETRAINING_LOSS = Exercise(
     difficulty=2,
     minutes=10,
     draw=draw_pretraining,
+    options={"returns": "tensor"},
     rules=BY_HAND,
     variants=(
         losses(words="F.cross_entropy(word_logits.transpose(1, 2), labels)"),
@@ -1598,6 +1685,16 @@ def pretraining_loss(word_logits, labels, pair_logits, pair_labels):
             {
                 "en": "`F.cross_entropy` looks for the classes in axis 1. Make one row of each position, `flatten(0, 1)`, or turn the axes with `transpose(1, 2)`.",
                 "zh": "`F.cross_entropy` 认为类别在第 1 轴。请把每个位置变成一行（`flatten(0, 1)`），或者用 `transpose(1, 2)` 换轴。",
+            },
+        ),
+        Misconception(
+            "reshaped_instead_of_turned",
+            losses(
+                words="F.cross_entropy(word_logits.reshape(len(word_logits), word_logits.shape[2], -1), labels)"
+            ),
+            {
+                "en": "`reshape` does not turn axes: it deals the numbers out anew, and logits of different places get mixed. `transpose(1, 2)` turns them.",
+                "zh": "`reshape` 不会交换轴，只是把数重新排一遍，不同位置的 logits 就混在了一起。交换轴用 `transpose(1, 2)`。",
             },
         ),
     ),
@@ -1838,6 +1935,14 @@ def fine_tune(model, batches, val, epochs, lr, head_lr):
             },
         ),
         Misconception(
+            "trained_without_lengths",
+            tuning(loss="F.cross_entropy(model(X), y)"),
+            {
+                "en": "While it learns, your model never hears of the lengths, so it takes padding for text. `model(X, lengths)` there, too.",
+                "zh": "训练时你没有把长度告诉模型，它就把填充当成了文本。那里也应当是 `model(X, lengths)`。",
+            },
+        ),
+        Misconception(
             "softmax_before_the_loss",
             tuning(loss="F.cross_entropy(model(X, lengths).softmax(1), y)"),
             {
@@ -1867,6 +1972,41 @@ def fine_tune(model, batches, val, epochs, lr, head_lr):
             {
                 "en": "You go through the data once. `epochs` says how often, and there is one accuracy for each.",
                 "zh": "你只把数据过了一遍。过几遍由 `epochs` 决定，每一遍对应一个准确率。",
+            },
+        ),
+        Misconception(
+            "no_step",
+            tuning().replace("            optimizer.step()\n", ""),
+            {
+                "en": "No weight has changed: `optimizer.step()` is missing after `backward()`.",
+                "zh": "权重一点没变：`backward()` 之后少了 `optimizer.step()`。",
+            },
+        ),
+        Misconception(
+            "adam_for_adamw",
+            tuning(made="optimizer = torch.optim.Adam(groups)"),
+            {
+                "en": "That is Adam. AdamW, which is asked for, also lets the weights decay a little in every step.",
+                "zh": "你用的是 Adam。题目要的是 AdamW，它每一步还会让权重衰减一点。",
+            },
+        ),
+        Misconception(
+            "accuracy_in_percent",
+            tuning(judged="model(X, lengths)").replace(".item())", ".item() * 100)"),
+            {
+                "en": "Your accuracies are percentages. A share from 0 to 1 is meant.",
+                "zh": "你给的是百分数。准确率请用 0 到 1 的数。",
+            },
+        ),
+        Misconception(
+            "judged_at_the_end_only",
+            tuning().replace(
+                "        model.eval()\n        X, lengths, y = val",
+                "        if epoch < epochs - 1:\n            continue\n        model.eval()\n        X, lengths, y = val",
+            ),
+            {
+                "en": "There is one accuracy only, of the end. One is wanted after every epoch: `model.eval()` and the accuracy belong into the loop.",
+                "zh": "你只在最后算了一次准确率。每一轮之后都要算一次：`model.eval()` 和准确率应当写在循环里面。",
             },
         ),
     ),
@@ -2022,8 +2162,8 @@ predictions = predict(model, unlabelled).softmax(1)
     ),
     hints=(
         {
-            "en": '`get_model("bert_sentence", encoder="minilm", num_classes=2, pooling="mean")` is a BERT with a head. `add_lora(model, rank=8)` freezes the encoder and gives it small adapters; then `fit(model, data, epochs=..., lr=..., batch_size=16, save="sentiment")`.',
-            "zh": '`get_model("bert_sentence", encoder="minilm", num_classes=2, pooling="mean")` 是带分类头的 BERT。`add_lora(model, rank=8)` 冻结编码器并加上小小的适配器；然后 `fit(model, data, epochs=..., lr=..., batch_size=16, save="sentiment")`。',
+            "en": '`get_model("bert_sentence", encoder="minilm", num_classes=2, pooling="mean")` is a BERT with a head. `add_lora(model, rank=8)` freezes the encoder and gives it small adapters; then `fit(model, data, epochs=..., lr=..., batch_size=16, save="sentiment")`, and at last `predict_to_file(model, unlabelled, "predictions.json", texts=unlabelled_texts)`. The last line of the cell reads that file.',
+            "zh": '`get_model("bert_sentence", encoder="minilm", num_classes=2, pooling="mean")` 是带分类头的 BERT。`add_lora(model, rank=8)` 冻结编码器并加上小小的适配器；然后 `fit(model, data, epochs=..., lr=..., batch_size=16, save="sentiment")`；最后 `predict_to_file(model, unlabelled, "predictions.json", texts=unlabelled_texts)`。单元格的最后一行读的就是这个文件。',
         },
         {
             "en": "Three or four epochs are a good beginning, with a learning rate of 0.0003 and `freeze=2`, or of 0.001 and adapters. Without the two top layers it goes faster, and not worse.",
@@ -2193,6 +2333,21 @@ def align_labels(word_of, labels):
                 "zh": "每个词都有子词时是对的。你是按出现的先后数词的；要是有的词一个子词也没有，它后面的标签就都错位了。应当取 `labels[word]`。",
             },
         ),
+        Misconception(
+            "word_0_taken_for_none",
+            """
+def align_labels(word_of, labels):
+    aligned, before = [], None
+    for word in word_of:
+        aligned.append(labels[word] if word and word != before else -100)
+        before = word
+    return aligned
+""",
+            {
+                "en": "The first word gets no label: its number is 0, and `if word` (or `not word`) takes 0 for nothing. Ask `word is None`.",
+                "zh": "第一个词没有得到标签：它的编号是 0，而 `if word`（或 `not word`）把 0 当成了没有。应当写 `word is None`。",
+            },
+        ),
     ),
     hints=(
         {
@@ -2217,7 +2372,7 @@ def draw_span(rng: np.random.Generator, kind: str) -> dict[str, Tree]:
     start, end = rng.uniform(-1, 1, T), rng.uniform(-1, 1, T)
     start[-2] = end[-1] = -8
     s = int(rng.integers(first + 2, first + 4))
-    e = s + {"one word": 0, "ends that cross": 1, "question": 1, "length": LONGEST - 1}[kind]
+    e = s + {"one word": 0, "ends that cross": 1, "question": 1, "length": LONGEST - 1, "unlikely": 1}[kind]
     start[s], end[e] = 4.2, 4.3
     if kind == "ends that cross":  # each for itself is highest elsewhere
         start[e + 3], end[s - 2] = 5.2, 5.4
@@ -2225,6 +2380,8 @@ def draw_span(rng: np.random.Generator, kind: str) -> dict[str, Tree]:
         start[0], end[1] = 6.1, 6.2
     if kind == "length":
         end[s + LONGEST], end[s + LONGEST + 2] = 5.3, 6.3
+    if kind == "unlikely":  # no sum is above 0
+        start, end = start - 9, end - 9
     return {
         "start": start.round(2).astype(np.float32),
         "end": end.round(2).astype(np.float32),
@@ -2249,15 +2406,20 @@ def draw_long_span(rng: np.random.Generator) -> dict[str, Tree]:
     return draw_span(rng, "length")
 
 
+def draw_unlikely(rng: np.random.Generator) -> dict[str, Tree]:
+    return draw_span(rng, "unlikely")
+
+
 def span(
     starts: str = "range(first, len(start))",
     ends: str = "range(s, min(s + max_length, len(end)))",
     score: str = "float(start[s] + end[e])",
     result: str = "s, e",
+    lowest: str = '-float("inf")',
 ) -> str:
     return f"""
 def best_span(start, end, first, max_length):
-    best, where = -float("inf"), (first, first)
+    best, where = {lowest}, None
     for s in {starts}:
         for e in {ends}:
             if {score} > best:
@@ -2276,12 +2438,14 @@ BEST_SPAN = Exercise(
         "ends that cross": draw_crossed,
         "question": draw_in_question,
         "length": draw_long_span,
+        "all below 0": draw_unlikely,
     },
     groups={
         "one word": {"zh": "只有一个词"},
         "ends that cross": {"zh": "首尾交叉"},
         "question": {"zh": "答在问题里"},
         "length": {"zh": "长度限制"},
+        "all below 0": {"zh": "全是负数"},
     },
     cases=2,
     compare=Equal(),
@@ -2388,7 +2552,7 @@ def best_span(start, end, first, max_length):
             span(ends="range(s + 1, min(s + max_length, len(end)))"),
             {
                 "en": "You demand s < e, and so forbid answers of one word. `gravity` of the lecture is one: s = e.",
-                "zh": "你要求 s < e，这就排除了只有一个词的答案。课上的 `gravity` 正是这样：s = e。",
+                "zh": "你要求 s < e，这就排除了只有一个词元的答案。课上的 `gravity` 正是这样：s = e。",
             },
         ),
         Misconception(
@@ -2400,11 +2564,27 @@ def best_span(start, end, first, max_length):
             },
         ),
         Misconception(
+            "best_begins_at_0",
+            span(lowest="0"),
+            {
+                "en": 'Where all sums are negative your function finds nothing. Logits may well be below 0: let the best so far begin at `float("-inf")`.',
+                "zh": '所有的和都是负数时，你的函数什么也没找到。logits 完全可能小于 0：目前最好的分数应当从 `float("-inf")` 开始。',
+            },
+        ),
+        Misconception(
+            "over_the_end",
+            span(ends="range(s, s + max_length)"),
+            {
+                "en": "Near the end of the text your `e` runs past the last token. It goes at most to `len(end) - 1`.",
+                "zh": "靠近结尾时，你的 `e` 越过了最后一个词元。它最多到 `len(end) - 1`。",
+            },
+        ),
+        Misconception(
             "end_one_further",
             span(result="s, e + 1"),
             {
-                "en": "Your e is one step after the answer, as in a Python slice. Here e is the last word of the answer itself.",
-                "zh": "你的 e 比答案多走了一步（像 Python 切片那样）。这里的 e 就是答案的最后一个词。",
+                "en": "Your e is one step after the answer, as in a Python slice. Here e is the last token of the answer itself.",
+                "zh": "你的 e 比答案多走了一步（像 Python 切片那样）。这里的 e 就是答案的最后一个词元。",
             },
         ),
         Misconception(
@@ -2418,8 +2598,8 @@ def best_span(start, end, first, max_length):
     ),
     hints=(
         {
-            "en": "Two loops will do: s from `first` on, e from s to at most `s + max_length - 1`. Keep the pair whose `start[s] + end[e]` is largest.",
-            "zh": "两重循环就够了：s 从 `first` 开始，e 从 s 到至多 `s + max_length - 1`。记住 `start[s] + end[e]` 最大的那一对。",
+            "en": "Two loops will do: s from `first` on, e from s to `min(s + max_length, len(end)) - 1`. Keep the pair whose `start[s] + end[e]` is largest.",
+            "zh": "两重循环就够了：s 从 `first` 开始，e 从 s 到 `min(s + max_length, len(end)) - 1`。记住 `start[s] + end[e]` 最大的那一对。",
         },
     ),
 )

@@ -43,7 +43,7 @@
 # 每道练习有一个要填写的单元格和一个检查单元格。检查可以反复运行：它会马上告诉你哪里对了、应该得到什么，往往还能指出是哪种疏忽恰好导致了你的结果。
 # 一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上的例子”的地方用的是课上的例子。
 #
-# 全程不需要下载。所用的编码器 **MiniLM** 是一个小号的 BERT（6 层，每个词元 384 个数，2270 万个权重），随 Python 包一起安装。
+# 全程不需要下载。所用的编码器 **MiniLM** 是一个小号的 BERT（6 层，每个词元（token）384 个数，2270 万个权重），随 Python 包一起安装。
 # 它是用英文句子训练的；中文的部分在靠近结尾的一节。
 
 # %% setup=true
@@ -101,7 +101,7 @@ unlabelled = TextSplit(unlabelled_texts, torch.zeros(len(unlabelled_texts))).enc
 # ## 1 从字母到编号
 #
 # 以整词为单位的词表有个漏洞：表里没有的词只能算“未知”，而这样的词永远都有。以字母为单位的词表没有漏洞，可句子会变得很长。
-# BERT 取中间：大约三万个**子词**（word piece）。常用词是完整的一个；少见的词用几个子词拼成，接在前面的子词以 `##` 开头：“unwatchable”是 `un`、`##watch`、`##able`。
+# BERT 取中间：大约三万个**子词**（word piece）。常用词是完整的一个；少见的词用几个子词拼成，不在词首的子词以 `##` 开头：“unwatchable”是 `un`、`##watch`、`##able`。
 #
 # 规则是贪心的：在词表里找这个词开头最长的一段，取下来；再找剩余部分开头最长的一段，依此类推，从不反悔。如果某一步什么也匹配不上，**整个**词就变成 `[UNK]`。
 
@@ -161,7 +161,7 @@ for word in ("bank", "unwatchable", "overpriced", "embarrassingly", "tiramisu", 
 # %% [markdown] lang="zh"
 # 没有哪个词表装得下所有的词，可 `[UNK]` 已经很少见了。（这是说英文。这个词表里只有几百个汉字，所以中文需要另一个编码器。）
 #
-# 子词变成数字，也就是**编号**（id），再加上几个**特殊词元**。一段文本写成 `[CLS] 文本 [SEP]`，两段写成 `[CLS] 第一段 [SEP] 第二段 [SEP]`。
+# 子词变成数字，也就是**编号**（id），再加上几个**特殊词元**（special token）。一段文本写成 `[CLS] 文本 [SEP]`，两段写成 `[CLS] 第一段 [SEP] 第二段 [SEP]`。
 # `[SEP]` 表示一段结束。`[CLS]` 不是任何词：它的向量用来汇总整个输入说了什么。送进 BERT 的是三行数：
 #
 # | | `[CLS]` | the | food | `[SEP]` | not | bad | `[SEP]` | `[PAD]` |
@@ -287,23 +287,22 @@ print(" ".join(wordpieces.tokens(ids[0])))
 #
 # $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #
-# Why $\sqrt d$? A dot product of $d$ terms, each with variance 1, has variance $d$. Without the division the scores would grow with $d$, the
+# Why $\sqrt d$? A sum of $d$ independent terms, each with variance 1, has variance $d$. Without the division the scores would grow with $d$, the
 # softmax would put nearly all on one token, and hardly any gradient would get through.
 #
-# One step connects every word with every other. There is no long way back through time, as in the recurrent network: "France" is one step away from
-# the gap, wherever it stands.
+# One step connects every word with every other. There is no long way back through time, as in the recurrent network. In "France is where I
+# grew up, ... I speak fluent ___" France is one step away from the gap, however far off it stands.
 
 # %% [markdown] lang="zh"
 # ## 3 注意力
 #
-# 在这些向量里，“bank”就是“bank”，不管旁边是什么词。现在让词元互相看一看。每个词元各有三个向量：**查询** $q$（我在找什么？）、**键** $k$（我能提供什么？）、
-# **值** $v$（我给出什么？）。查询 $i$ 与键 $j$ 合不合，看内积；softmax 把内积变成份额；词元 $i$ 的输出，就是按这些份额把所有的值混合起来：
+# 在这些向量里，“bank”就是“bank”，不管旁边是什么词。现在让词元互相看一看。每个词元各有三个向量：**查询**（query）$q$：我在找什么？**键**（key）$k$：我能提供什么？**值**（value）$v$：我给出什么？。查询 $i$ 与键 $j$ 合不合，看内积；softmax 把内积变成注意力权重（每一行之和为 1）；词元 $i$ 的输出，就是按这些权重把所有的值加起来。这叫**缩放点积注意力**（scaled dot-product attention，点积就是内积）：
 #
 # $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V$$
 #
-# 为什么要除以 $\sqrt d$？$d$ 项之和，每项方差为 1，总方差就是 $d$。不除的话，得分随 $d$ 变大，softmax 几乎把全部份额给一个词元，梯度也就几乎传不过去。
+# 为什么要除以 $\sqrt d$？$d$ 个互不相关的项相加，每项方差为 1，总方差就是 $d$。不除的话，得分随 $d$ 变大，softmax 几乎把全部份额给一个词元，梯度也就几乎传不过去。
 #
-# 只要一步，每个词就和其他所有的词连上了。不再有循环网络里那条漫长的回程：“France”不管站在哪里，离填空处都只有一步。
+# 只要一步，每个词就和其他所有的词连上了。不再有循环网络里那条漫长的回程：比如“France is where I grew up, … I speak fluent ___”：“France”不管离得多远，到填空处都只有一步。
 
 # %% [markdown] lang="en" about="attention"
 # Write `attention(Q, K, V, lengths)` for a batch of texts. It returns what comes out and the weights (the shares). Text $b$ has `lengths[b]` real
@@ -311,7 +310,7 @@ print(" ".join(wordpieces.tokens(ids[0])))
 # itself may look at the real tokens like all others; nobody will use them.) PyTorch's own attention is locked away for this exercise and the next.
 
 # %% [markdown] lang="zh" about="attention"
-# 请写出 `attention(Q, K, V, lengths)`，对一个批量的文本计算，返回输出和权重（即份额）。第 $b$ 段文本有 `lengths[b]` 个真实词元，其余是填充：任何词元都不许看填充，
+# 请写出 `attention(Q, K, V, lengths)`，对一个批次的文本计算，返回输出和权重。第 $b$ 段文本有 `lengths[b]` 个真实词元，其余是填充：任何词元都不许看填充，
 # 填充的权重为 0，而每一行的权重之和仍为 1。（填充自己所在的行照常去看真实词元就行，反正没人会用。）本题和下一题不能用 PyTorch 自带的注意力。
 
 
@@ -393,10 +392,10 @@ def multi_head(
 
 # %% [markdown] lang="en"
 # PyTorch's own multi-head attention has to agree, and so has the first layer of MiniLM, which has 12 heads of 32 features each. It gets the
-# embeddings that you made above. (Padding was cut off by `lengths`.)
+# embeddings that you made above. (`lengths` keeps the padding out.)
 
 # %% [markdown] lang="zh"
-# PyTorch 自带的多头注意力应当与你的一致，MiniLM 的第一层也一样：它有 12 个头，每个头 32 个特征。送进去的就是你上面算出的嵌入。（填充由 `lengths` 去掉。）
+# PyTorch 自带的多头注意力应当与你的一致，MiniLM 的第一层也一样：它有 12 个头，每个头 32 个特征。送进去的就是你上面算出的嵌入。（填充由 `lengths` 屏蔽。）
 
 # %%
 torch.manual_seed(0)
@@ -427,8 +426,8 @@ with torch.no_grad():
 # 这就是核心。一层里剩下的部分你都认识：注意力的结果加到输入上，做归一化；再用一个只有一个隐藏层的小网络逐个处理词元，结果同样加上、归一化。
 # 六个这样的层就是 MiniLM，十二个就是 BERT-base。
 #
-# 各个头在看什么？行是查询，列是键。第 3 层的第 1 个头里，“it”在看谁？第 0 层的第 2 个头看的是前一个词，第 1 层的第 8 个头多半看后一个词，
-# 第 2 层的第 7 个头停在 `[CLS]` 和 `[SEP]` 上，许多头在没什么可看时都这样。换几个头、换一句自己的话试试（层和头都从 0 数起）。
+# 各个头在看什么？（层和头都从 0 数起；行是查询，列是键。）第 3 层的第 1 个头里，“it”在看谁？第 0 层的第 2 个头看的是前一个词，第 1 层的第 8 个头多半看后一个词，
+# 第 2 层的第 7 个头停在 `[CLS]` 和 `[SEP]` 上，许多头在没什么可看时都这样。换几个头、换一句自己的话试试。
 
 # %%
 layer, head = 3, 1
@@ -569,9 +568,9 @@ plt.show()
 #
 # Where does the encoder know all this from? From two games that need no labels, only text:
 #
-# - **Masked words.** Hide some words, let the network guess them from *both* sides. Of all tokens 15% are chosen. Of those, 80% become `[MASK]`,
+# - **Masked words** (masked language modelling). Hide some words, let the network guess them from *both* sides. Of all tokens 15% are chosen. Of those, 80% become `[MASK]`,
 #   10% become some other token drawn at random, and 10% stay as they are. The network has to say at every chosen place what stood there.
-# - **Next sentence.** Does the second text follow the first one, or was it taken from elsewhere? Half and half. (Later work found that one can do
+# - **Next sentence** (prediction). Does the second text follow the first one, or was it taken from elsewhere? Half and half. (Later work found that one can do
 #   without it.)
 #
 # Why not `[MASK]` for all of the 15%? In use there is no `[MASK]`, and a network that only ever had to think at a `[MASK]` might not bother about
@@ -582,11 +581,11 @@ plt.show()
 #
 # 编码器的这些知识从哪里来？来自两个只需要文本、不需要标签的任务：
 #
-# - **猜被遮住的词。** 把一些词遮起来，让网络根据*左右两边*来猜。从所有词元里选出 15%。选中的当中，80% 换成 `[MASK]`，10% 换成随机抽的另一个词元，10% 保持不变。
+# - **掩码语言模型**（MLM）：猜被遮住的词。 把一些词遮起来，让网络根据*左右两边*来猜。从所有词元里选出 15%。选中的当中，80% 换成 `[MASK]`，10% 换成随机抽的另一个词元，10% 保持不变。
 #   凡是选中的地方，网络都要说出原来是什么。
-# - **下一句。** 第二段是不是接着第一段的，还是从别处拿来的？各占一半。（后来的研究发现，不要这个任务也行。）
+# - **下一句预测**（NSP）。 第二段是不是接着第一段的，还是从别处拿来的？各占一半。（后来的研究发现，不要这个任务也行。）
 #
-# 为什么不把这 15% 全换成 `[MASK]`？因为实际使用时没有 `[MASK]`；如果网络只在 `[MASK]` 处才需要动脑筋，对别的词就可能不用心。
+# 为什么不把这 15% 全换成 `[MASK]`？因为实际使用时没有 `[MASK]`；如果网络只需要处理 `[MASK]`，对别的词就可能敷衍了事。
 # 既然每个词都可能是错的、都可能被问到，它就得认真对待每一个词。
 
 # %% [markdown] lang="en" about="mask_tokens"
@@ -631,12 +630,12 @@ def mask_tokens(
 # %% check="mask_tokens" points=1 hidden=1
 
 # %% [markdown] lang="en" about="pretraining_loss"
-# Now the loss of both games, in one number. For the words it is the cross entropy at the chosen places, the mean of all of them in the batch; the
+# Now the loss of both games, in one number (a tensor: it is to be trained with). For the words it is the cross entropy at the chosen places, the mean of all of them in the batch; the
 # label -100 says that a place does not count. For the pairs it is the mean cross entropy of the two classes: 0, it follows; 1, it does not. BERT adds
 # the two. Write `pretraining_loss(word_logits, labels, pair_logits, pair_labels)`. You may use `F.cross_entropy`, which leaves out -100 by itself.
 
 # %% [markdown] lang="zh" about="pretraining_loss"
-# 再来算两个任务的损失，合成一个数。猜词的损失是选中位置上的交叉熵，对批量中所有选中的位置一起取平均；标签 -100 表示这个位置不算。下一句的损失是两类的平均交叉熵：
+# 再来算两个任务的损失，合成一个数（张量：之后要用它训练）。猜词的损失是选中位置上的交叉熵，对批量中所有选中的位置一起取平均；标签 -100 表示这个位置不算。下一句的损失是两类的平均交叉熵：
 # 0 是接着的，1 不是。BERT 把两者相加。请写出 `pretraining_loss(word_logits, labels, pair_logits, pair_labels)`。可以用 `F.cross_entropy`，它自己会略过 -100。
 
 
@@ -664,13 +663,13 @@ def pretraining_loss(
 # %% check="pretraining_loss" points=1 hidden=1
 
 # %% [markdown] lang="en"
-# Let us play. BERT read 3.3 billion words; our small one (2 layers, 64 numbers for each token, a vocabulary of 230 words) begins with random weights
+# Let us play. BERT read 3.3 billion words; our small one (2 layers, 64 numbers for each token, a vocabulary of 230 words and 5 special tokens) begins with random weights
 # and reads the 4,000 sentences of the sequence lab, again and again, each time masked anew by your `mask_tokens`. Each sentence is cut in two at its
 # last comma or semicolon, and half of the second parts are swapped for those of other sentences. (It trains for about half a minute. The accuracy is
 # that of the pairs.)
 
 # %% [markdown] lang="zh"
-# 来玩玩看。BERT 读了 33 亿个词；我们这个小的（2 层，每个词元 64 个数，词表只有 230 个词）从随机权重开始，反复读“序列”实验里的 4,000 个句子，每次都用你的 `mask_tokens` 重新遮一遍。
+# 来玩玩看。BERT 读了 33 亿个词；我们这个小的（2 层，每个词元 64 个数，词表只有 230 个词和 5 个特殊词元）从随机权重开始，反复读“序列”实验里的 4,000 个句子，每次都用你的 `mask_tokens` 重新遮一遍。
 # 每个句子在最后一个逗号或分号处切成两段，其中一半的后段换成别的句子的。（大约训练半分钟。显示的准确率是下一句任务的。）
 
 # %%
@@ -780,8 +779,8 @@ except DataError:
 # %% [markdown] lang="en"
 # ## 6 Praise or blame
 #
-# **Pre-training** is done once, by somebody with many GPUs. What you do now is **fine-tuning**: on top of the encoder you set a **head**, for a class
-# of the whole text no more than a linear layer on one vector (the mean of the tokens, your `mean_of`, or the vector of `[CLS]`), and train both on
+# **Pre-training** is done once, by somebody with many GPUs. What you do now is **fine-tuning**: on top of the encoder you set a **head** (not one of
+# the heads of attention: the last piece, that answers), for a class of the whole text no more than a linear layer on one vector (the mean of the tokens, your `mean_of`, or the vector of `[CLS]`), and train both on
 # your own, few examples.
 #
 # The head is new and may learn fast. The encoder knows a lot already, and a learning rate that a fresh network needs would wipe it out. So it gets
@@ -790,10 +789,9 @@ except DataError:
 # %% [markdown] lang="zh"
 # ## 6 是夸还是骂
 #
-# **预训练**只做一次，由有许多 GPU 的人来做。你现在要做的是**微调**：在编码器上面加一个**头**，给整段文本分类的话，只要在一个向量（词元的平均，也就是你的 `mean_of`，或者 `[CLS]` 的向量）上加一个线性层，
-# 然后用你自己那不多的样本把两者一起训练。
+# **预训练**（pre-training）只做一次，由有许多 GPU 的人来做。你现在要做的是**微调**（fine-tuning）：在编码器上面加一个任务头（head，和“多头注意力”的头不是一回事）。给整段文本分类时，它叫**分类头**：在一个向量（词元的平均，也就是你的 `mean_of`，或者 `[CLS]` 的向量）上加一个线性层，然后用你自己那不多的样本把两者一起训练。
 #
-# 头是新的，可以学得快。编码器已经会很多，从零训练时用的学习率会把这些都抹掉，所以它的学习率要小得多。
+# 分类头是新的，可以学得快。编码器已经会很多，从零训练时用的学习率会把这些都抹掉，所以它的学习率要小得多。
 
 # %% [markdown] lang="en" about="fine_tune"
 # Write `fine_tune(model, batches, val, epochs, lr, head_lr)`, the loop that `fit` will do for you afterwards. `model.encoder` learns with `lr`,
@@ -888,7 +886,8 @@ class Reader(nn.Module):
 # MiniLM's top layers were trained to say which sentences are about the same thing; its middle ones know more about praise and blame. If you like, cut
 # two off before you begin: `model.encoder.layers = model.encoder.layers[:4]`.
 #
-# Three or four epochs are enough. `fit` leaves what has learned in `sentiment.safetensors`, `predict_to_file` your answers in `predictions.json`.
+# Three or four epochs are enough. `fit` leaves what has learned in `sentiment.safetensors`; after it, `predict_to_file(model, unlabelled,
+# "predictions.json", texts=unlabelled_texts)` leaves your answers in `predictions.json`. Keep the name `model`, the cells below use it.
 # **Hand in both files with the notebook**, and the others that `fit` leaves: when it is graded nothing is trained again.
 #
 # Full points from 65% of right answers, and a share of them from 52% on. That sounds low, but these reviews were written to be hard. The public check
@@ -905,7 +904,7 @@ class Reader(nn.Module):
 #
 # MiniLM 最上面几层是为判断“哪些句子说的是同一件事”训练的，中间几层反而更懂褒贬。愿意的话，开始之前可以去掉两层：`model.encoder.layers = model.encoder.layers[:4]`。
 #
-# 三四轮就够了。`fit` 把学到的权重存进 `sentiment.safetensors`，`predict_to_file` 把你的答案写进 `predictions.json`。**请把这两个文件（以及 `fit` 留下的其他文件）和笔记本一起提交**：批改时不会重新训练。
+# 三四轮就够了。`fit` 把学到的权重存进 `sentiment.safetensors`；然后用 `predict_to_file(model, unlabelled, "predictions.json", texts=unlabelled_texts)` 把你的答案写进 `predictions.json`。变量名请用 `model`，后面的单元格还要用它。**请把这两个文件（以及 `fit` 留下的其他文件）和笔记本一起提交**：批改时不会重新训练。
 #
 # 答对 65% 得满分，从 52% 起按比例得分。听起来不高，可这些评论是特意写得难的。公开检查知道其中 40 条的标签，隐藏检查知道另外 200 条的。
 
@@ -927,13 +926,14 @@ predictions = json.loads(Path("predictions.json").read_text(encoding="utf-8"))["
 # ### Where is it wrong?
 #
 # A number says how often a model is wrong. What it does not understand, the wrong answers say. Of 320 other reviews, the labelled test split, it is
-# known what makes them hard: a negation, a contrast ("..., but ..."), strong words, a comparison, mixed feelings, sarcasm. Beside your model stand
+# noted what makes them hard, often more than one thing, sometimes none: a negation, a contrast ("..., but ..."), strong words (intensity), a
+# comparison, mixed feelings, sarcasm. Beside your model stand
 # the two of the sequence lab, trained on the very same texts: a bag of words and an LSTM. The black lines are 95% intervals: how much may be chance?
 
 # %% [markdown] lang="zh"
 # ### 它错在哪里？
 #
-# 一个数只说明模型错了多少；它究竟不懂什么，要看那些错了的答案。另外 320 条有标签的测试评论，每一条难在哪里是知道的：否定（negation）、转折（contrast，“……但是……”）、语气强烈（intensity）、
+# 一个数只说明模型错了多少；它究竟不懂什么，要看那些错了的答案。另外 320 条有标签的测试评论，每一条都注明了难点，可以有好几个，也可以没有（none）：否定（negation）、转折（contrast，“……但是……”）、语气强烈（intensity）、
 # 比较（comparison）、褒贬参半（mixed）、反讽（sarcasm）。和你的模型放在一起的是“序列”实验里的两个：词袋和 LSTM，用的是同样的训练文本。黑线是 95% 置信区间：有多少可能只是偶然？
 
 # %%
@@ -1000,7 +1000,7 @@ for text, p in zip(own, positive.tolist(), strict=True):
 # 1. 一段文本，一个类别：刚刚做过。
 # 2. 一段文本，**每个词元**一个类别：槽位填充。
 # 3. 两段文本，一个类别：由第一句能推出第二句吗？输入写成 `[CLS] 第一段 [SEP] 第二段 [SEP]`，头和第 1 种一样。
-# 4. 一个问题加一段文本，答案是**文本中的一段**：用两个数表示从哪里开始、到哪里结束。
+# 4. 一个问题加一段文本，答案是**文本中的一个片段**（span）：用两个数表示从哪里开始、到哪里结束。
 #
 # **第 2 种。** “Play *the unwatchable truth* on *monday*”（周一播放《看不下去的真相》）：对语音助手来说，每个词有一个标签，这里是 `O`（不属于任何槽位）、`B-film` 和 `I-film`（片名的开头和后续）、`B-day`。
 # 可 BERT 读的是子词，“unwatchable”有三个子词。
@@ -1045,13 +1045,14 @@ for token, label in zip(tokens, align_labels(word_of, [classes.index(s) for s in
 
 # %% [markdown] lang="en"
 # **Case 4.** The answer is $\{d_s, \dots, d_e\}$. *Lecture:* "In meteorology, precipitation is any product of the condensation of atmospheric water
-# vapor that falls under gravity." What causes precipitation to fall? "gravity", $s = e = 17$, words counted from 1. Is it? The cell counts. For
-# "within a cloud" the numbers depend on the whole paragraph and on how words are counted; never trust a number that you can compute.
+# vapor that falls under gravity." What causes precipitation to fall? "gravity", $s = e = 17$, words counted from 1. Is it? The cell counts. And
+# where do drops collide with ice crystals? "within a cloud": there the numbers depend on how much of the paragraph there is and on how words are
+# counted. Never just trust a number that you can compute.
 
 # %% [markdown] lang="zh"
 # **第 4 种。** 答案是 $\{d_s, \dots, d_e\}$。*课上的例子：* “In meteorology, precipitation is any product of the condensation of atmospheric water vapor that falls under gravity.”
 # （在气象学中，降水是大气中水汽凝结后在重力作用下落下的任何产物。）是什么让降水落下来？“gravity”，$s = e = 17$，词从 1 数起。真是这样吗？下面数一数。
-# “within a cloud”的编号取决于整段文字和怎样数词；能算出来的数，就不要只靠相信。
+# 再看另一个问题：水滴在哪里和冰晶相撞？答案是“within a cloud”，它的编号取决于给出了多长的文字、怎样数词。能自己算的数，就自己算一遍。
 
 # %%
 paragraph = (  # P. Rajpurkar et al. (2016), "SQuAD", figure 1; from Wikipedia, CC BY-SA
@@ -1184,7 +1185,8 @@ print(f"{evaluate(reader, in_pieces.test).accuracy:.1%} of the Chinese test revi
 # ## What you have learned
 #
 # - Word pieces leave almost no word unknown. `[CLS]`, `[SEP]`, segments and a mask tell BERT what is what.
-# - Attention is a softmax over dot products, divided by $\sqrt d$, with the padding masked before it. Heads look for different things side by side.
+# - Attention: dot products divided by $\sqrt d$, padding masked, a softmax, and with its weights a mixture of the values. Heads look for different
+#   things side by side.
 # - The vector of a token depends on its sentence. How alike two are can be measured; what it means has to be argued.
 # - From hidden words a network learns without labels. The loss counts the chosen places only.
 # - Fine-tuning: a new head, a low learning rate for what is old, training mode to learn and evaluation mode to judge.
@@ -1198,7 +1200,7 @@ print(f"{evaluate(reader, in_pieces.test).accuracy:.1%} of the Chinese test revi
 # ## 你学到了什么
 #
 # - 用子词，几乎没有词是未知的。`[CLS]`、`[SEP]`、段和掩码告诉 BERT 什么是什么。
-# - 注意力就是对内积做 softmax：先除以 $\sqrt d$，再遮住填充。多个头同时找不同的东西。
+# - 注意力：内积除以 $\sqrt d$，遮住填充，做 softmax，再用得到的权重把值加权求和。多个头同时找不同的东西。
 # - 词元的向量取决于它所在的句子。两个向量有多像可以测量，意味着什么则要论证。
 # - 把词遮起来，网络不用标签也能学。损失只算选中的位置。
 # - 微调：新的头，旧的部分用小学习率；学习时用训练模式，评估时用评估模式。

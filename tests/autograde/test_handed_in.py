@@ -88,7 +88,7 @@ def test_handed_in_predictions_are_graded_outside(course, handed_lab):
         "gil": 0.0,
     }
     (said,) = {outcome["message"]["en"] for outcome in records["eva"].outcomes}
-    assert said == "expected 6 classes from 0 to 1, got a list of length 3."
+    assert said == "expected 6 classes, each a whole number from 0 to 1, got a list of length 3 (of int)."
     assert records["dai"].outcomes[0]["misconception"] == "even"
 
 

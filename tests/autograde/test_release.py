@@ -90,3 +90,5 @@ def test_the_committed_notebooks_are_what_the_labs_give(folder: Path):
 def test_hints_are_markdown_without_html_and_chinese_lines_are_joined():
     assert _escaped("if `a < b` then <b>") == "if `a < b` then &lt;b&gt;"
     assert _joined("在法国长大，\n   但现在\n在 A\n和 B") == "在法国长大，但现在在 A\n和 B"
+    listed = "很长：\nBERT、\n**值**。\n- 一项。\n1. 二。\n$$x$$"
+    assert _joined(listed) == "很长：BERT、**值**。\n- 一项。\n1. 二。\n$$x$$"

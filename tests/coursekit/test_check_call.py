@@ -4,7 +4,9 @@ import contextlib
 import io
 import logging
 import random
+import signal
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from coursekit.check import patience
 from coursekit.check.call import answer
 
 
@@ -390,4 +393,39 @@ def test_chosen_scores_stay_scores() -> None:
 )
 def test_other_forms_than_classes_or_scores_are_told(given: Any) -> None:
     (result,) = answer(given, POSITIONS)
-    assert result["status"] == "form" and "expected 3 classes from 0 to 1" in result["message"]
+    assert result["status"] == "form" and "expected 3 classes, each a whole" in result["message"]
+
+
+def test_where_a_tensor_is_asked_for_a_number_will_not_do() -> None:
+    questions = {"target": "loss", "adaptor": "function", "inputs": [{"x": torch.ones(2)}]}
+    questions |= {"options": {"returns": "tensor"}}
+    (right,) = answer(lambda x: x.sum(), questions)
+    assert right["status"] == "ok"
+    (wrong,) = answer(lambda x: x.sum().item(), questions)
+    assert wrong["status"] == "form" and "expected a tensor (`.item()`" in wrong["message"]
+    assert "没有梯度" in wrong["message_zh"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no interval timers")
+def test_an_endless_loop_is_stopped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(x: int) -> int:
+        while x > 1:
+            try:
+                x += 1
+            except Exception:
+                x = 2
+        return x
+
+    monkeypatch.setattr(patience, "SECONDS", 0.2)
+    before = signal.getsignal(signal.SIGALRM)
+    right, *others = ask(endless, {"x": 1}, {"x": 2}, {"x": 1})
+    assert right == {"status": "ok", "value": 1}
+    assert [result["status"] for result in others] == ["form", "form"]
+    assert "did not come to an end" in others[0]["message"] and "没有运行结束" in others[0]["message_zh"]
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_under_grading_the_limit_is_the_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SECONDS", 0.01)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert one(lambda x: time.sleep(0.1) or x, x=1)["status"] == "ok"

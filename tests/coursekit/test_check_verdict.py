@@ -85,6 +85,8 @@ def test_the_misconception_that_fits_most_cases_is_chosen() -> None:
     crash = judge(three(), [ok(2), ok(4), error()])
     assert (crash.misconception, crash.hint) == ("crash", HINTS["crash"])
     assert judge(three(), [ok(2), ok(4), error("ValueError")]).misconception is None
+    # Many slips end in an error of this type: where nothing else speaks for it, the error has to be the very same.
+    assert judge(three(), [ok(2), ok(4), error(message="another")]).misconception is None
     assert judge(three(), [ok(9), ok(9), ok(9)]).misconception is None
 
 
