@@ -369,7 +369,7 @@ BERT_INPUT = Exercise(
     name="bert_input",
     title={"en": "What BERT reads", "zh": "BERT 的输入"},
     difficulty=1,
-    minutes=12,
+    minutes=15,
     draw={
         "one text": draw_one_sentence,
         "one text, too long": draw_long_sentence,
@@ -693,6 +693,14 @@ def embed(ids, segments, token, position, segment, gamma, beta):
             {
                 "en": "You add the whole table of positions, which has more rows than there are tokens. Only its first T rows are meant: `position[: ids.shape[1]]`.",
                 "zh": "你加上了整张位置表，它的行数比词元多。只要前 T 行：`position[: ids.shape[1]]`。",
+            },
+        ),
+        Misconception(
+            "positions_by_id",
+            embedded(position="position[ids]"),
+            {
+                "en": "You look the positions up by the ids of the words. A position says where a token stands, whatever it is: rows 0 to T - 1 of the table.",
+                "zh": "你用词的编号去查位置表。位置说的是词元站在哪里，和它是什么词无关：用表的第 0 到 T - 1 行。",
             },
         ),
         Misconception(
@@ -1126,6 +1134,16 @@ def multi_head(X, lengths, W_qkv, b_qkv, W_o, b_o, num_heads):
             },
         ),
         Misconception(
+            "every_nth_feature_joined",
+            heads(
+                split="[(Q[..., i::num_heads], K[..., i::num_heads], V[..., i::num_heads]) for i in range(num_heads)]"
+            ),
+            {
+                "en": "Your heads take every N-th feature, `i::num_heads`. Head 0 has the first `d` features in a row, head 1 the next: `i * d : (i + 1) * d`.",
+                "zh": "你的每个头是隔 N 个取一个特征（`i::num_heads`）。第 0 个头取最前面连续的 `d` 个特征，第 1 个头取接下来的 `d` 个：`i * d : (i + 1) * d`。",
+            },
+        ),
+        Misconception(
             "scaled_by_all_features",
             heads(found="[attention(q / num_heads**0.5, k, v, lengths)[0] for q, k, v in parts]"),
             {
@@ -1276,6 +1294,14 @@ MEAN_OF = Exercise(
             {
                 "en": "The sum is right, but you divide it by T, the number of all tokens. So short texts get short vectors. Divide by the number of those that you keep.",
                 "zh": "和是对的，但你除以的是全部词元的个数 T，于是短文本的向量就偏短。应当除以保留的词元个数。",
+            },
+        ),
+        Misconception(
+            "keepdim_forgotten",
+            mean("(H * keep[..., None]).sum(1) / keep.sum(1)"),
+            {
+                "en": "`keep.sum(1)` has shape `(B,)`, and the sums `(B, D)`: torch tries to match B with D. `keep.sum(1, keepdim=True)` is `(B, 1)`, one number for each text.",
+                "zh": "`keep.sum(1)` 的形状是 `(B,)`，而和的形状是 `(B, D)`，torch 会拿 B 去对 D。`keep.sum(1, keepdim=True)` 是 `(B, 1)`，每段文本一个数。",
             },
         ),
         Misconception(
@@ -1464,6 +1490,14 @@ def mask_tokens(ids, special, mask, choose, how, random_ids):
             {
                 "en": "Only the places with `[MASK]` have a label. The chosen tokens that were swapped, or left as they are, are to be guessed as well. That is the point of them: BERT cannot know which of the words that it sees are true.",
                 "zh": "只有写着 `[MASK]` 的地方有标签。被换成别的词、或原样留下的那些被选中的词元也要猜。这正是它们的用处：BERT 不知道看到的词哪些是真的。",
+            },
+        ),
+        Misconception(
+            "labels_only_where_changed",
+            masking(labels="torch.where(inputs != ids, ids, -100)"),
+            {
+                "en": "The chosen tokens that stay as they are have no label. They are to be guessed as well: else there would be no reason to leave them.",
+                "zh": "原样留下的那些被选中的词元没有标签。它们也要猜，否则留下它们就没有意义了。",
             },
         ),
         Misconception(
@@ -1812,7 +1846,7 @@ FINE_TUNE = Exercise(
     object="Rehearsal",
     title={"en": "Fine-tuning, step by step", "zh": "一步一步地微调"},
     difficulty=2,
-    minutes=18,
+    minutes=22,
     draw=draw_rehearsal,
     adaptor="method",
     rules=BY_HAND,
@@ -2098,7 +2132,7 @@ PREDICTIONS = Exercise(
     name="predictions",
     title={"en": "Reviews without labels", "zh": "没有标签的评论"},
     difficulty=2,
-    minutes=15,
+    minutes=20,
     draw=draw_public,
     draw_hidden=draw_hidden,
     answer="y",

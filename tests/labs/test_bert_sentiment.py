@@ -134,7 +134,7 @@ def test_heads_look_where_the_text_says(pieces, minilm):
     assert looks[3][1][tokens.index("it")].argmax() == tokens.index("soup")
     assert looks[0][2][inner, inner - 1].min() > 0.9
     assert looks[1][8][inner, inner + 1].mean() > 0.5
-    assert looks[2][7][inner][:, [0, -1]].sum(1).mean() > 0.8
+    assert looks[2][7][inner, 0].mean() > 0.8
 
 
 def test_banks_are_as_told(pieces, minilm):
