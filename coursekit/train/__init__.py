@@ -1,5 +1,6 @@
 """Training: `fit(model, data)` trains, `evaluate` and `predict` say how well; the loop itself is in `loop.py`."""
 
+from coursekit.train.callbacks import Average
 from coursekit.train.errors import DataError, TrainingError
 from coursekit.train.fitting import fit
 from coursekit.train.gradients import gradient_norms
@@ -12,6 +13,7 @@ from coursekit.train.step import Outcome, Supervised
 from coursekit.train.tokens import PerToken, Spans, TruncatedBPTT
 
 __all__ = [
+    "Average",
     "DataError",
     "History",
     "Outcome",

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coursekit.train.run import Run, snapshot
 
@@ -69,6 +71,48 @@ class EarlyStopping:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.best, self.best_epoch, self.weights = state["best"], state["best_epoch"], state["weights"]
+
+
+class Average:
+    """End with the average of the weights of many steps, each with so many times the weight of the one after it.
+
+    (Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging"; torch.optim.swa_utils.) The average
+    reaches back over about 1 / (1 - decay) steps. It evens out what single batches do, so that a learning rate that stays
+    high does less harm. The scores after each epoch are those of the weights that learn, not of their average; statistics of
+    batch normalisation stay those of the model.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 < decay < 1:
+            raise ValueError(f"decay must lie between 0 and 1 (0.999, say), not {decay!r}")
+        self.decay = decay
+        self.resumed: dict[str, Tensor] | None = None
+
+    def on_fit_start(self, run: Run) -> None:
+        """Begin with the weights as they are after the first step; a resumed run goes on with its average."""
+        self.mean = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(self.decay))
+        if self.resumed is not None:
+            self.mean.load_state_dict(self.resumed)
+            self.resumed = None
+
+    def on_step_end(self, run: Run) -> None:
+        """Take the new weights in."""
+        self.mean.update_parameters(run.model)
+
+    def on_fit_end(self, run: Run) -> None:
+        """Give the model its average, unless a person interrupted, or there was no step."""
+        if run.history.stopped != "interrupted" and int(self.mean.n_averaged):
+            with torch.no_grad():
+                for own, mean in zip(run.model.parameters(), self.mean.module.parameters(), strict=True):
+                    own.copy_(mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return self.mean.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.resumed = state
 
 
 class Budget:

@@ -6,7 +6,7 @@ from test_train_fit import data, net, noise, numbers, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coursekit.train import TrainingError, rng
+from coursekit.train import Average, TrainingError, rng
 
 
 def crash_in(epoch):
@@ -108,3 +108,26 @@ def test_random_states_come_back():
         drawn = noise(torch.zeros(2))
         rng.set_state(state)
         assert torch.equal(noise(torch.zeros(2)), drawn)
+
+
+def test_the_average_of_the_weights_is_the_ends_and_resumes_exactly(tmp_path):
+    seen = []
+
+    class Watch:
+        def on_step_end(self, run):
+            seen.append([p.detach().clone() for p in run.model.parameters()])
+
+    whole, parts, file = net(), net(), tmp_path / "run.pt"
+    train(whole, data(), epochs=3, callbacks=[Watch(), Average(0.8)])
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = [0.8 * mean + 0.2 * new for mean, new in zip(expected, weights, strict=True)]
+    for mean, own in zip(expected, whole.parameters(), strict=True):
+        torch.testing.assert_close(own.detach(), mean)
+
+    train(parts, data(), epochs=3, checkpoint=file, callbacks=[Average(0.8), crash_in(2)])
+    resumed = net(seed=9)
+    train(resumed, data(), epochs=3, checkpoint=file, resume=True, callbacks=[Average(0.8)])
+    assert same(resumed, whole)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Average(1.0)
