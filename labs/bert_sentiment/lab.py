@@ -262,7 +262,8 @@ def embed(
 # %%
 question = wordpieces.encode("Was the food good?")[1:-1]
 answer = wordpieces.encode("The food was good, not bad at all.")[1:-1]
-ids, segments, mask = (torch.tensor([row]) for row in bert_input(question, answer, max_length=20))
+rows = bert_input(question, answer, max_length=20)
+ids, segments, mask = (torch.tensor([list(map(int, row))]) for row in rows)
 tables = minilm.embeddings
 with torch.no_grad():
     E = embed(
