@@ -36,6 +36,7 @@ def demo(
     course = show.open_course(folder)
     folders = default_labs()
     labs = labs_named(lab or [path.name for path in find_labs(folders)], folders)
+    labs.sort(key=lambda each: each.settings["minutes"])  # the whole class does the shortest; it comes first
     with err.status(f"releasing {', '.join(each.name for each in labs)}"):
         for each in labs:
             release(course, each)
