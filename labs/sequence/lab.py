@@ -910,7 +910,8 @@ def surprise(texts: list[str]) -> float:
         return float(token_loss(writer(X), y))
 
 
-print(f"{surprise(reviews.test.texts[:64]):.2f} nats a character")
+before = surprise(reviews.test.texts[:64])
+print(f"{before:.2f} nats a character")
 
 # %% [markdown] lang="en"
 # Before training that is about $\ln V$, the loss of somebody who takes all $V$ characters for equally likely. The text is long, so back-propagation
@@ -926,7 +927,6 @@ def stream(texts: list[str]) -> TokenStream:
     return TokenStream(torch.tensor(letters.encode("\n".join(texts) + "\n")), length=64)
 
 
-before = surprise(reviews.test.texts[:64])
 text = stream(to_read), stream(reviews.val.texts + pairs.val.texts[:100])
 fit(writer, text, step=TruncatedBPTT(), epochs=12, lr=0.01, batch_size=16, save="writer")
 writer.cpu()
@@ -1006,7 +1006,7 @@ torch.manual_seed(1)
 settings = ((0.3, None), (0.7, 3), (0.7, None), (1.5, None))
 for temperature, top_k in settings:
     kept = f"the best {top_k}" if top_k else "all characters"
-    print(f"temperature {temperature}, {kept}:\n{write('The food ', 140, temperature, top_k)}\n")
+    print(f"temperature {temperature}, {kept}:\n{write('The food ', 100, temperature, top_k)}\n")
 
 # %%
 with torch.no_grad():
