@@ -910,8 +910,8 @@ def surprise(texts: list[str]) -> float:
         return float(token_loss(writer(X), y))
 
 
-before = surprise(reviews.test.texts[:64])
-print(f"{before:.2f} nats a character")
+untrained = surprise(reviews.test.texts[:64])
+print(f"{untrained:.2f} nats a character")
 
 # %% [markdown] lang="en"
 # Before training that is about $\ln V$, the loss of somebody who takes all $V$ characters for equally likely. The text is long, so back-propagation
@@ -931,7 +931,7 @@ text = stream(to_read), stream(reviews.val.texts + pairs.val.texts[:100])
 fit(writer, text, step=TruncatedBPTT(), epochs=12, lr=0.01, batch_size=16, save="writer")
 writer.cpu()
 nats = surprise(reviews.test.texts[:64])
-print(f"{before:.2f} nats a character before training, {nats:.2f} after it")
+print(f"{untrained:.2f} nats a character before training, {nats:.2f} after it")
 print(f"it hesitates among {2.71828**nats:.1f} characters, of {len(letters)}")
 
 # %% [markdown] lang="en"
