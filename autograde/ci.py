@@ -12,6 +12,7 @@ from autograde.course import DEFAULT_LIMITS, Course, Limits
 from autograde.errors import AutogradeError
 from autograde.feedback import without_values
 from autograde.intake import take_in
+from autograde.kernels import kernels_of
 from autograde.lab import Lab
 from autograde.master import MasterCell, MasterNotebook
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN, HIDDEN
@@ -92,12 +93,13 @@ def grade(
             graded.problem = submission.problem
             return graded
         graded.written = sum(cell.grade and cell.solution for cell in master.cells.values())
+        limits = Limits(**DEFAULT_LIMITS)
         outcomes, _ = grade_notebook(
             master,
             submission.notebooks[name],
             submission.files,
-            Limits(**DEFAULT_LIMITS),
-            isolation,
+            limits,
+            kernels_of(isolation, limits),
             submission.language,
             submission.flags,
         )

@@ -6,21 +6,23 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 
 from autograde.course import Course, Limits
+from autograde.errors import IsolationError
 from autograde.execute import Executed, execute, questions_name
 from autograde.intake import Submission, take_in
+from autograde.kernels import ColdKernels, Kernels, furnished, kernels_of
 from autograde.master import MasterNotebook, read_masters
 from autograde.record import Record, finalise, read_record, write_record
-from autograde.sandbox import check_isolation, open_kernel, rooms
+from autograde.sandbox import check_isolation
 from autograde.verdict import decide
+from autograde.warm import WarmKernels
 from coursekit.check.lab import SUFFIX
 from coursekit.check.tree import dumps
 from coursekit.check.verdict import Outcome
@@ -58,7 +60,7 @@ def run(
     if isolation != "none":
         check_isolation()
     masters = read_masters(course, assignment)
-    grader = _Grader(course, assignment, masters, isolation)
+    grader = _Grader(course, assignment, masters)
     chosen = students if students is not None else course.students(assignment)
     done: dict[str, Record] = {}
     waiting: list[Job] = []
@@ -73,8 +75,12 @@ def run(
     workers = max(1, jobs or os.cpu_count() or 1)
     # nbgrader's converter changes directory and environment: a process of its own, and only one.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as finaliser, ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(grader.grade, job, finaliser) for job in waiting]
+    with (
+        warm_or_cold(isolation, course.limits, len(waiting)) as kernels,
+        ProcessPoolExecutor(1, mp_context=spawn) as finaliser,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        futures = [pool.submit(grader.grade, job, kernels, finaliser) for job in waiting]
         try:
             for future in as_completed(futures):
                 record = future.result()
@@ -88,11 +94,22 @@ def run(
     return [done[student] for student in sorted(done)]
 
 
+@contextmanager
+def warm_or_cold(isolation: str, limits: Limits, count: int) -> Iterator[Kernels]:
+    """Warm kernels for more than one submission, where they can be had; else others."""
+    with ExitStack() as stack:
+        kernels = kernels_of(isolation, limits)
+        if isinstance(kernels, ColdKernels) and count > 1:
+            with suppress(IsolationError):
+                kernels = stack.enter_context(WarmKernels(limits))
+        yield kernels
+
+
 class _Grader:
     """Grades one submission at a time; used by several threads."""
 
-    def __init__(self, course: Course, assignment: str, masters: list[MasterNotebook], isolation: str):
-        self.course, self.assignment, self.masters, self.isolation = course, assignment, masters, isolation
+    def __init__(self, course: Course, assignment: str, masters: list[MasterNotebook]):
+        self.course, self.assignment, self.masters = course, assignment, masters
         self.limits = course.limits
         self.released = released_files(course, assignment)
 
@@ -113,24 +130,28 @@ class _Grader:
         sha.update(json.dumps(asdict(self.limits)).encode())
         return sha.hexdigest()
 
-    def grade(self, job: Job, finaliser: ProcessPoolExecutor) -> Record:
+    def grade(self, job: Job, kernels: Kernels, finaliser: ProcessPoolExecutor) -> Record:
         """Grade one submission; a fault of ours is tried again and then recorded as "failed", never as a 0."""
         for attempt in range(RETRIES + 1):
             try:
-                return self._grade(job, finaliser)
+                return self._grade(job, kernels, finaliser)
             except Exception as error:
                 # Whatever went wrong here must not touch the other submissions; the record says what it was.
                 reason = f"{type(error).__name__}: {error}"
                 if attempt == RETRIES:
-                    return Record(job.student, "failed", reason=reason, isolation=self.isolation)
+                    return Record(job.student, "failed", reason=reason, isolation=kernels.isolation)
         raise AssertionError("unreachable")
 
-    def _grade(self, job: Job, finaliser: ProcessPoolExecutor) -> Record:
+    def _grade(self, job: Job, kernels: Kernels, finaliser: ProcessPoolExecutor) -> Record:
         folder = self.course.path("submitted", job.student, self.assignment)
         submission = take_in(job.student, folder, self.masters)
         submission.files |= self.released
         record = Record(
-            job.student, "graded", language=submission.language, isolation=self.isolation, digest=job.digest
+            job.student,
+            "graded",
+            language=submission.language,
+            isolation=kernels.isolation,
+            digest=job.digest,
         )
         record.flags, record.repairs = submission.flags, submission.repairs
         if submission.problem:
@@ -139,7 +160,7 @@ class _Grader:
         salvaged = False
         for master in self.masters:
             if master.name in submission.notebooks:
-                salvaged |= self._run_one(master, submission, record)
+                salvaged |= self._run_one(master, submission, record, kernels)
         record.flags += [f"{name}.ipynb is not there" for name in submission.missing]
         notebooks = {name: nbformat.writes(notebook) for name, notebook in submission.notebooks.items()}
         files = {str(relative): str(path) for relative, path in submission.files.items()}
@@ -150,14 +171,16 @@ class _Grader:
         record.state = "salvaged" if salvaged else "repaired" if record.repairs else "graded"
         return record
 
-    def _run_one(self, master: MasterNotebook, submission: Submission, record: Record) -> bool:
+    def _run_one(
+        self, master: MasterNotebook, submission: Submission, record: Record, kernels: Kernels
+    ) -> bool:
         notebook = submission.notebooks[master.name]
         outcomes, executed = grade_notebook(
             master,
             notebook,
             submission.files,
             self.limits,
-            self.isolation,
+            kernels,
             submission.language,
             record.flags,
         )
@@ -186,7 +209,7 @@ def grade_notebook(
     notebook: NotebookNode,
     files: Mapping[Path, Path],
     limits: Limits,
-    isolation: str,
+    kernels: Kernels,
     language: str,
     flags: list[str],
 ) -> tuple[dict[str, Outcome], Executed]:
@@ -197,7 +220,7 @@ def grade_notebook(
         notebook: as merged at intake.
         files: what lies beside the notebook, by relative path.
         limits: of time, memory and output.
-        isolation: "bubblewrap" or "none".
+        kernels: where the kernels come from.
         language: of the boxes, "en" or "zh".
         flags: suspicions for a person; added to.
 
@@ -208,19 +231,8 @@ def grade_notebook(
         cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
     }
     checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
-
-    @contextmanager
-    def new_kernel() -> Iterator[tuple[AsyncKernelManager, Path]]:
-        with rooms() as there:
-            for relative, path in files.items():
-                target = there.submission / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes())
-            for i, case_set in checks.items():
-                (there.inputs / questions_name(i)).write_bytes(dumps(case_set.questions()))
-            yield open_kernel(there, limits, isolation)
-
-    executed = execute(notebook, checks, new_kernel, limits)
+    questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
+    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits)
     flags += executed.flags
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)

@@ -12,17 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import platformdirs
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning import LocalProvisioner
-from traitlets import Instance
 
 import coursekit
 from autograde.course import Limits
@@ -66,7 +61,7 @@ class Rooms:
 def rooms() -> Iterator[Rooms]:
     """Fresh rooms for one submission; the paths are short because socket paths must be."""
     with tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp") as root:
-        there = Rooms(Path(root, "submission"), Path(root, "inputs"), Path(root, "s"), _skeleton())
+        there = Rooms(Path(root, "submission"), Path(root, "inputs"), Path(root, "s"), skeleton())
         for folder in (there.submission, there.inputs, there.sockets):
             folder.mkdir()
         Path(root).chmod(0o755)
@@ -103,127 +98,94 @@ def check_isolation() -> None:
 
 
 def command(there: Rooms, limits: Limits, argv: list[str], env: dict[str, str]) -> list[str]:
-    """The command line that runs `argv` in the sandbox. As root it becomes an ordinary user of its own first."""
-    root = os.getuid() == 0
-    uid = _FIRST_UID + next(_numbers) % _UIDS if root else os.getuid()
-    disk = str(limits.disk_mb * 2**20)
-    line = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    line += [] if root else ["--unshare-user"]
-    for path in _SYSTEM:
-        line += ["--ro-bind-try", path, path]
-    for link, goal in _LINKS.items():
-        line += ["--symlink", goal, link] if Path(link).is_symlink() else ["--ro-bind-try", link, link]
-    line += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", str(ROOM)]
-    for folder in (Path("/tmp"), HOME):
-        line += ["--perms", "1777", "--size", disk, "--tmpfs", str(folder)]
-    binds = {path: path for path in _environment()} | {there.sockets: there.sockets}
-    # bubblewrap would make the parent folders for root only.
-    for folder in sorted({parent for path in binds for parent in path.parents} - {Path("/"), Path("/tmp")}):
-        line += ["--perms", "0755", "--dir", str(folder)]
-    binds |= {
+    """The command line that runs `argv` in a sandbox of its own. As root it becomes an ordinary user of its own first."""
+    uid = some_uid()
+    disk = limits.disk_mb * 2**20
+    inside = {
+        there.sockets: there.sockets,
         ROOM / "submission": there.submission,
         ROOM / "skeleton": there.skeleton,
         INPUTS: there.inputs,
     }
-    for inside, outside in binds.items():
-        line += ["--bind" if inside == there.sockets else "--ro-bind", str(outside), str(inside)]
-    line += ["--chdir", "/tmp"]
+    line = [*walls(), "--proc", "/proc"]
+    for folder in (Path("/tmp"), HOME):
+        line += ["--perms", "1777", "--size", str(disk), "--tmpfs", str(folder)]
+    line += bound(inside, writable=[there.sockets])
+    line += variables(env)
+    give(there.sockets, uid)
+    bounds = [f"--{option}={value}" for option, value in rlimits(limits).items()]
+    return [*line, "--", *as_user(uid), "prlimit", *bounds, "sh", "-c", _START, "sh", *argv]
+
+
+def rlimits(limits: Limits) -> dict[str, int]:
+    """Limits of one process, by their names in `prlimit`."""
+    return {
+        "data": limits.memory_mb * 2**20,
+        "nproc": limits.processes,
+        "cpu": 2 * limits.notebook_seconds,
+        "fsize": limits.disk_mb * 2**20,
+        "nofile": 1024,
+        "core": 0,
+    }
+
+
+def some_uid() -> int:
+    """As root: a user that nobody else is; else ourselves."""
+    return _FIRST_UID + next(_numbers) % _UIDS if os.getuid() == 0 else os.getuid()
+
+
+def give(folder: Path, uid: int) -> None:
+    """Make `uid` the owner of a folder and what is in it."""
+    if os.getuid() == 0:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, uid, uid)
+
+
+def walls(*capabilities: str) -> list[str]:
+    """How bubblewrap's command line begins: namespaces, and the system's folders; `capabilities` are for what it runs, as root."""
+    root = os.getuid() == 0
+    line = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    line += [] if root else ["--unshare-user"]
+    for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", *capabilities) if root else ():
+        line += ["--cap-add", capability]
+    for path in _SYSTEM:
+        line += ["--ro-bind-try", path, path]
+    for link, goal in _LINKS.items():
+        line += ["--symlink", goal, link] if Path(link).is_symlink() else ["--ro-bind-try", link, link]
+    return [*line, "--dev", "/dev", "--perms", "0755", "--dir", str(ROOM)]
+
+
+def bound(inside: Mapping[Path, Path], writable: Collection[Path]) -> list[str]:
+    """Options that show the Python environment and `inside`, what is to be seen inside -> where it is outside."""
+    binds = {path: path for path in environment()} | dict(inside)
+    # bubblewrap would make the parent folders for root only.
+    parents = {parent for path in binds for parent in path.parents} - {Path("/"), Path("/tmp"), ROOM}
+    line = []
+    for folder in sorted(parents):
+        line += ["--perms", "0755", "--dir", str(folder)]
+    for path, outside in binds.items():
+        line += ["--bind" if path in writable else "--ro-bind", str(outside), str(path)]
+    return line
+
+
+def variables(env: Mapping[str, str]) -> list[str]:
+    """Options that set the environment's variables, and begin in /tmp."""
+    line = ["--chdir", "/tmp"]
     for name, value in {**_variables(), **env}.items():
         line += ["--setenv", name, value]
+    return line
+
+
+def as_user(uid: int) -> list[str]:
+    """The beginning of a command that runs as an ordinary user who can become no other."""
     drop = ["setpriv", "--no-new-privs", "--inh-caps=-all"]
-    if root:
-        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
-            line += ["--cap-add", capability]
+    if os.getuid() == 0:
         drop += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--bounding-set=-all"]
-        for folder in (there.sockets, *there.sockets.iterdir()):
-            os.chown(folder, uid, uid)
-    bounds = [
-        "prlimit",
-        f"--data={limits.memory_mb * 2**20}",
-        f"--nproc={limits.processes}",
-        f"--cpu={2 * limits.notebook_seconds}",
-        f"--fsize={disk}",
-        "--nofile=1024",
-        "--core=0",
-    ]
-    return [*line, "--", *drop, *bounds, "sh", "-c", _START, "sh", *argv]
+    return drop
 
 
-class SandboxProvisioner(LocalProvisioner):
-    """Starts a kernel in the sandbox."""
-
-    rooms = Instance(Rooms)
-    limits = Instance(Limits)
-
-    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Put the sandbox's command line before the kernel's."""
-        kwargs = await super().pre_launch(**kwargs)
-        kwargs["cmd"] = command(self.rooms, self.limits, kwargs["cmd"], {"NBGRADER_EXECUTION": "autograde"})
-        kwargs.pop("cwd", None)
-        return kwargs
-
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-        """Start it; what it prints outside of messages goes to a file."""
-        with self.rooms.log.open("wb") as log:
-            return await super().launch_kernel(cmd, stdout=log, stderr=log, **kwargs)
-
-
-class SandboxKernelManager(AsyncKernelManager):
-    """A kernel manager whose kernel lives in a sandbox, on sockets in a folder (there is no network)."""
-
-    def __init__(self, there: Rooms, limits: Limits, **kwargs: Any):
-        super().__init__(transport="ipc", **kwargs)
-        self.ip = str(there.sockets / "k")
-        self.connection_file = str(there.sockets / "kernel.json")
-        provisioner = {"provisioner_name": "autograde-sandbox", "config": {"rooms": there, "limits": limits}}
-        self._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            language="python",
-            display_name="Python 3 in a sandbox",
-            # A signal would end at the border of the process namespace.
-            interrupt_mode="message",
-            metadata={"kernel_provisioner": provisioner},
-        )
-
-
-class BareKernelManager(AsyncKernelManager):
-    """A kernel without a sandbox, for `--isolation none`: it works in a copy of the submission and can read everything."""
-
-    def __init__(self, there: Rooms, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.there = there
-        self._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            language="python",
-            display_name="Python 3",
-        )
-
-    async def _async_start_kernel(self, **kwargs: Any) -> None:
-        env = {**os.environ, "NBGRADER_EXECUTION": "autograde", "OMP_NUM_THREADS": "1"}
-        env[FLAGS] = str(self.there.inputs / "flags.jsonl")
-        with self.there.log.open("wb") as log:
-            await super()._async_start_kernel(
-                cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs
-            )
-
-    start_kernel = _async_start_kernel
-
-
-def open_kernel(there: Rooms, limits: Limits, isolation: str) -> tuple[AsyncKernelManager, Path]:
-    """A kernel manager, and where its kernel will find the questions.
-
-    Raises:
-        IsolationError: when there is no isolation of that name.
-    """
-    if isolation == "bubblewrap":
-        return SandboxKernelManager(there, limits), INPUTS
-    if isolation == "none":
-        return BareKernelManager(there), there.inputs
-    raise IsolationError(f'isolation must be "bubblewrap" or "none", got {isolation!r}')
-
-
-def _environment() -> list[Path]:
+def environment() -> list[Path]:
     """The parts of this Python environment that a kernel needs, outermost first."""
     package = Path(coursekit.__file__).resolve().parent
     paths = [Path(sys.base_prefix), Path(sys.prefix), package, own_data().resolve()]
@@ -251,7 +213,7 @@ def _variables() -> dict[str, str]:
     return variables
 
 
-def _skeleton() -> Path:
+def skeleton() -> Path:
     """The home folder every kernel starts from, with matplotlib's list of fonts, which takes seconds to make."""
     import matplotlib
 

@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from autograde import demo
 from autograde.course import default_labs
 from autograde.intake import take_in
+from autograde.kernels import ColdKernels
 from autograde.lab import load_lab
 from autograde.master import MasterNotebook, read_masters
 from autograde.release import release
@@ -61,7 +62,7 @@ def _measure(name: str, rounds: int) -> dict[str, float]:
             if imports is not None:
                 _only_imports(notebook, master, imports)
             with _Children() as children:
-                outcomes, _ = grade_notebook(master, notebook, files, limits, "bubblewrap", "en", [])
+                outcomes, _ = grade_notebook(master, notebook, files, limits, ColdKernels(limits), "en", [])
             if imports is None:
                 scores[weights] = sum(outcome.points for outcome in outcomes.values())
             return children.seconds

@@ -15,6 +15,7 @@ from nbgrader.api import Gradebook
 
 from autograde.course import Course
 from autograde.intake import take_in
+from autograde.kernels import kernels_of
 from autograde.master import read_masters
 from autograde.record import read_record, read_records
 from autograde.run import grade_notebook, run
@@ -190,7 +191,15 @@ def test_a_kernel_ends_with_its_notebook(tiny_course, students, isolation):
         folder = students.submit(student, answers).parent
         submission = take_in(student, folder, [master])
         limits = replace(tiny_course.limits, cell_seconds=2)
-        grade_notebook(master, submission.notebooks["tiny"], submission.files, limits, isolation, "en", [])
+        grade_notebook(
+            master,
+            submission.notebooks["tiny"],
+            submission.files,
+            limits,
+            kernels_of(isolation, limits),
+            "en",
+            [],
+        )
         left = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
         assert not [line for line in left if "bwrap" in line or "ipykernel" in line]
 

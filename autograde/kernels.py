@@ -1,0 +1,193 @@
+"""Kernels for submissions: each in a sandbox of its own, started from nothing, or bare where no sandbox is wanted."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable as Function
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
+from traitlets import Callable
+
+from autograde.course import Limits
+from autograde.errors import IsolationError
+from autograde.sandbox import INPUTS, Rooms, command, rooms
+from coursekit.check.collect import FLAGS
+
+GRADING = {"NBGRADER_EXECUTION": "autograde"}
+
+
+class Process(Protocol):
+    """What a kernel runs in; as much of `subprocess.Popen` as jupyter_client asks for."""
+
+    pid: int
+    returncode: int | None
+    stdin: Any
+    stdout: Any
+    stderr: Any
+
+    def poll(self) -> int | None:
+        """The exit status; None as long as it lives."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once it has ended."""
+        ...
+
+    def send_signal(self, signum: int) -> None:
+        """Tell it something; to end, mostly."""
+
+    def kill(self) -> None:
+        """End it."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+
+class Kernels(Protocol):
+    """A way to get kernels for submissions.
+
+    Attributes:
+        isolation: what it is called in records, "bubblewrap" or "none".
+    """
+
+    isolation: str
+
+    def rooms(self) -> AbstractContextManager[Rooms]:
+        """Fresh folders for one kernel."""
+
+    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+        """A manager of one kernel that works in these rooms, and where that kernel finds the folder of the inputs."""
+
+
+@contextmanager
+def furnished(
+    kernels: Kernels, files: Mapping[Path, Path], questions: Mapping[str, bytes]
+) -> Iterator[tuple[AsyncKernelManager, Path]]:
+    """A kernel that finds `files` in its working folder (by their relative paths), and `questions` among its inputs."""
+    with kernels.rooms() as there:
+        for relative, path in files.items():
+            target = there.submission / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        for name, content in questions.items():
+            (there.inputs / name).write_bytes(content)
+        yield kernels.manager(there)
+
+
+class Provisioner(LocalProvisioner):
+    """Starts a kernel's process by the function `start`, which gets the command of the kernel."""
+
+    start = Callable()
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """The kernel's command; where it runs is up to `start`."""
+        kwargs = await super().pre_launch(**kwargs)
+        kwargs.pop("cwd", None)
+        return kwargs
+
+    async def launch_kernel(self, cmd: list[str], **_: Any) -> Any:
+        """Start it."""
+        self.process = self.start(cmd)
+        self.pid = self.process.pid
+        return self.connection_info
+
+
+class SandboxKernelManager(AsyncKernelManager):
+    """A manager whose kernel lives in a sandbox, on sockets in a folder (there is no network)."""
+
+    def __init__(self, there: Rooms, start: Function[[list[str]], Process]):
+        super().__init__(transport="ipc")
+        self.ip = str(there.sockets / "k")
+        self.connection_file = str(there.sockets / "kernel.json")
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3 in a sandbox",
+            # A signal would end at the border of the process namespace.
+            interrupt_mode="message",
+            metadata={
+                "kernel_provisioner": {"provisioner_name": "autograde-sandbox", "config": {"start": start}}
+            },
+        )
+
+
+class ColdKernels:
+    """A sandbox and a fresh process for each kernel."""
+
+    isolation = "bubblewrap"
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+
+    def rooms(self) -> AbstractContextManager[Rooms]:
+        """In a folder of their own."""
+        return rooms()
+
+    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+        """A kernel that begins with bubblewrap."""
+
+        def start(cmd: list[str]) -> "subprocess.Popen[bytes]":
+            with there.log.open("wb") as log:
+                return subprocess.Popen(
+                    command(there, self.limits, cmd, GRADING),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+
+        return SandboxKernelManager(there, start), INPUTS
+
+
+class BareKernels:
+    """No sandbox, for `--isolation none`: a kernel works in a copy of the submission and can read everything."""
+
+    isolation = "none"
+
+    def rooms(self) -> AbstractContextManager[Rooms]:
+        """In a folder of their own."""
+        return rooms()
+
+    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+        """A kernel like any other."""
+        return BareKernelManager(there), there.inputs
+
+
+class BareKernelManager(AsyncKernelManager):
+    """A kernel without a sandbox."""
+
+    def __init__(self, there: Rooms, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.there = there
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3",
+        )
+
+    async def _async_start_kernel(self, **kwargs: Any) -> None:
+        env = {**os.environ, **GRADING, "OMP_NUM_THREADS": "1"}
+        env[FLAGS] = str(self.there.inputs / "flags.jsonl")
+        with self.there.log.open("wb") as log:
+            await super()._async_start_kernel(
+                cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs
+            )
+
+    start_kernel = _async_start_kernel
+
+
+def kernels_of(isolation: str, limits: Limits) -> Kernels:
+    """Kernels that are started one by one.
+
+    Raises:
+        IsolationError: when there is no isolation of that name.
+    """
+    if isolation == "bubblewrap":
+        return ColdKernels(limits)
+    if isolation == "none":
+        return BareKernels()
+    raise IsolationError(f'isolation must be "bubblewrap" or "none", got {isolation!r}')

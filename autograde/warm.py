@@ -1,0 +1,212 @@
+"""Warm kernels: forked from a process in the sandbox that has imported the heavy libraries already."""
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from jupyter_client.manager import AsyncKernelManager
+
+from autograde.course import Limits
+from autograde.errors import IsolationError
+from autograde.kernels import GRADING, SandboxKernelManager
+from autograde.sandbox import (
+    HOME,
+    INPUTS,
+    ROOM,
+    Rooms,
+    as_user,
+    bound,
+    environment,
+    give,
+    rlimits,
+    skeleton,
+    some_uid,
+    variables,
+    walls,
+)
+
+PROGRAM = Path(__file__).with_name("zygote.py")
+MODULES = (
+    "torch",
+    "torch._dynamo",  # which torch imports when the first optimiser is made
+    "torchvision",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "coursekit.check.collect",
+    "coursekit.data",
+    "coursekit.models",
+    "coursekit.plot",
+    "coursekit.train",
+)
+START = 180.0  # seconds the imports may take
+# What would start threads at import, which a fork loses.
+_ONE_THREAD = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class WarmKernels:
+    """Kernels forked from one process; a context, which ends them all.
+
+    Args:
+        limits: of each kernel.
+        modules: what to import beforehand.
+
+    Raises:
+        IsolationError: on entering, when the process does not start; the message says what stands in the way.
+    """
+
+    isolation = "bubblewrap"
+
+    def __init__(self, limits: Limits, modules: Sequence[str] = MODULES):
+        self.limits, self.modules = limits, modules
+        self.numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        self.folder = tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp")
+        root = Path(self.folder.name)
+        root.chmod(0o755)
+        self.place, self.skeleton, self.uid = root / "r", skeleton(), some_uid()
+        self.place.mkdir()
+        give(self.place, self.uid)
+        with (root / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+            )
+        assert self.process.stdout is not None  # it is a pipe
+        if self.process.stdout.readline() != b"ready\n":
+            self.process.wait(START)
+            said = (root / "log").read_text("utf-8", "replace").strip()
+            self.folder.cleanup()
+            raise IsolationError(f"warm kernels cannot be had: {said or 'the process ended'}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.folder.cleanup()
+
+    @contextmanager
+    def rooms(self) -> Iterator[Rooms]:
+        """Below the one folder that the process sees; no kernel sees another's."""
+        root = self.place / str(next(self.numbers))
+        there = Rooms(root / "submission", root / "inputs", root / "s", self.skeleton)
+        for folder in (root, there.submission, there.inputs, there.sockets):
+            folder.mkdir(mode=0o755)
+        try:
+            yield there
+        finally:
+            subprocess.run(["rm", "-rf", "--", str(root)], check=False)
+
+    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+        """A kernel that is forked when it is started."""
+
+        def start(cmd: list[str]) -> ForkedKernel:
+            give(there.sockets, self.uid)
+            job = {
+                "room": there.sockets.parent.name,
+                "sockets": str(there.sockets),
+                "argv": cmd[3:],  # after python -m ipykernel_launcher
+                "keep": [str(path) for path in environment() if path.is_relative_to("/tmp")],
+                "disk": self.limits.disk_mb * 2**20,
+                "limits": {f"RLIMIT_{name.upper()}": value for name, value in rlimits(self.limits).items()},
+            }
+            return ForkedKernel(self.place / "zygote", job)
+
+        return SandboxKernelManager(there, start), INPUTS
+
+    def _command(self) -> list[str]:
+        line = walls("CAP_SYS_ADMIN")
+        for name in ("submission", "inputs", "sockets", "tmp"):
+            line += ["--perms", "0755", "--dir", str(ROOM / name)]
+        for folder in (Path("/tmp"), HOME):
+            line += ["--perms", "1777", "--tmpfs", str(folder)]
+        inside = {
+            ROOM / "rooms": self.place,
+            ROOM / "skeleton": self.skeleton,
+            ROOM / PROGRAM.name: PROGRAM,
+        }
+        line += bound(inside, writable=[ROOM / "rooms"])
+        line += variables(_ONE_THREAD | GRADING)
+        settle = f'cp -r {ROOM}/skeleton/. "$HOME" && exec "$@"'
+        program = [
+            *as_user(self.uid),
+            "sh",
+            "-c",
+            settle,
+            "sh",
+            sys.executable,
+            str(ROOM / PROGRAM.name),
+            *self.modules,
+        ]
+        if os.getuid() != 0:
+            return [*line, "--proc", "/proc", "--", *program]
+        # As root bubblewrap mounts a /proc that is covered in part, and then no fresh one can be mounted in a fork.
+        mount = 'mount -t proc proc /proc && exec "$@"'
+        return [*line, "--perms", "0755", "--dir", "/proc", "--", "sh", "-c", mount, "sh", *program]
+
+
+class ForkedKernel:
+    """A kernel in a fork, known by its connection; to jupyter_client it looks like a `Popen`."""
+
+    stdin = stdout = stderr = None
+    pid = 0  # it has one in a namespace of its own only
+
+    def __init__(self, zygote: Path, job: dict[str, object]):
+        self.returncode: int | None = None
+        self.reason = ""
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(str(zygote))
+        self.connection.sendall(json.dumps(job).encode() + b"\n")
+
+    def poll(self) -> int | None:
+        """The exit status; None as long as it lives."""
+        return self._look(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once it has ended."""
+        status = self._look(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("kernel", timeout or 0)
+        return status
+
+    def send_signal(self, signum: int) -> None:
+        """Any signal ends it."""
+        if signum and self.returncode is None:
+            self.connection.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        """End it, and all it has started."""
+        self.send_signal(9)
+
+    terminate = kill
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self.connection.settimeout(timeout)
+            try:
+                line = self.connection.recv(65_536)
+            except (BlockingIOError, TimeoutError):
+                return None
+            except ConnectionError:
+                line = b""
+            told: dict[str, Any] = {"status": -9, "reason": ""}
+            if line.endswith(b"\n"):
+                told = json.loads(line)
+            self.returncode, self.reason = told["status"], told["reason"]
+            self.connection.close()
+        return self.returncode

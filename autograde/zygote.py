@@ -1,0 +1,198 @@
+"""A program of its own inside the sandbox: it imports the heavy libraries once and becomes a kernel for each request.
+
+A request is one line of JSON on the socket `zygote` in ROOMS: `room`, a folder there; `argv`, the kernel's arguments; `limits`,
+names of `resource` with their values; `disk`, bytes of each writable folder; `sockets`, where
+the room's folder of sockets lies outside; `keep`, folders below /tmp that stay to be seen. The process forks, and the child takes
+namespaces of its own for users, mounts, processes and ipc, sees its own room and nobody else's, gives up every capability
+and runs the notebook's kernel as process 1. The connection stays open as long as the kernel lives: what ended it is
+said there as one more line, and whoever closes the connection kills the kernel.
+
+It is run as a file, so it uses nothing of `autograde`. Arguments: modules to import.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOM, ROOMS, SOCKETS = Path("/sandbox"), Path("/sandbox/rooms"), Path("/sandbox/sockets")
+HOME, WORK = ROOM / "home", ROOM / "home/work"
+
+NEWNS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+RDONLY, NOSUID, NODEV, REMOUNT, BIND, MOVE, REC, PRIVATE = (
+    0x1,
+    0x2,
+    0x4,
+    0x20,
+    0x1000,
+    0x2000,
+    0x4000,
+    0x40000,
+)
+PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAPABILITY_VERSION_3 = 24, 47, 4, 0x20080522
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def called(result: int, what: str) -> None:
+    """Raise the error of a call of libc that failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: Path, kind: str | None, flags: int, options: str = "") -> None:
+    """The system call of this name."""
+    names = [None if name is None else str(name).encode() for name in (source, target, kind)]
+    called(libc.mount(*names, ctypes.c_ulong(flags), options.encode()), f"mount {source} on {target}")
+
+
+def enter_namespaces() -> None:
+    """Users, mounts, processes and ipc of its own; inside, this user has every capability over them."""
+    uid, gid = os.getuid(), os.getgid()
+    called(libc.unshare(NEWUSER | NEWNS | NEWPID | NEWIPC), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    mount("none", Path("/"), None, REC | PRIVATE)
+
+
+def furnish(job: dict[str, Any]) -> None:
+    """Mount the one room, fresh writable folders, and nothing over all rooms."""
+    room, outside, tmp = ROOMS / job["room"], Path(job["sockets"]), ROOM / "tmp"
+    for name in ("submission", "inputs"):
+        mount(str(room / name), ROOM / name, None, BIND | REC)
+        mount("none", ROOM / name, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
+    mount(str(room / "s"), SOCKETS, None, BIND | REC)
+    for folder in (HOME, tmp):
+        mount("tmpfs", folder, "tmpfs", NOSUID | NODEV, f"size={job['disk']},mode=1777")
+    for kept in job["keep"]:  # what this Python needs and lies in /tmp
+        place = tmp / Path(kept).relative_to("/tmp")
+        place.mkdir(parents=True)
+        mount(kept, place, None, BIND | REC)
+    link = tmp / outside.relative_to("/tmp")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(SOCKETS)
+    mount(str(tmp), Path("/tmp"), None, MOVE)
+    mount("tmpfs", ROOMS, "tmpfs", RDONLY | NOSUID | NODEV, "size=4k")
+
+
+def give_up_capabilities() -> None:
+    """None is left, and none can come back: there are no set-user-id programs that count, and no further namespaces."""
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    number = 0
+    while libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0:
+        number += 1
+    called(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient capabilities")
+    header, data = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    called(libc.capset(header, data), "capset")
+
+
+def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
+    """In the child that is process 1 of its namespace: the notebook's kernel, in a copy of the submission.
+
+    What goes wrong before it is one is for the pipe `saying`.
+    """
+    mount("proc", Path("/proc"), "proc", NOSUID | NODEV)
+    shutil.copytree(ROOM / "skeleton", HOME, dirs_exist_ok=True)
+    shutil.copytree(ROOM / "submission", WORK, dirs_exist_ok=True)
+    os.chdir(WORK)
+    for name, value in job["limits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    give_up_capabilities()
+    log = os.open(SOCKETS / "kernel.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.close(saying)
+    sys.argv = ["ipykernel_launcher", *job["argv"]]
+    IPKernelApp.launch_instance(job["argv"])
+    os._exit(0)
+
+
+def serve(connection: socket.socket, job: dict[str, Any]) -> None:
+    """In the child: start the kernel and wait with it."""
+    enter_namespaces()
+    furnish(job)
+    said, saying = os.pipe()
+    kernel = os.fork()
+    if kernel == 0:
+        connection.close()
+        try:
+            become_kernel(job, saying)
+        except BaseException:
+            os.write(saying, traceback.format_exc().encode())
+        finally:
+            os._exit(1)
+    os.close(saying)
+    if connection.fileno() in select.select([connection.fileno(), os.pidfd_open(kernel)], [], [])[0]:
+        os.kill(kernel, signal.SIGKILL)
+    _, status = os.waitpid(kernel, 0)
+    reason = os.read(said, 20_000).decode("utf-8", "replace")
+    answer = {"status": os.waitstatus_to_exitcode(status), "reason": reason}
+    connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def request(connection: socket.socket) -> dict[str, Any] | None:
+    """The line of JSON that the connection begins with."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = connection.recv(65_536)
+        if not part:
+            return None
+        line += part
+    return json.loads(line)
+
+
+def main() -> None:
+    """Import, listen, fork."""
+    listener = socket.socket(socket.AF_UNIX)
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # collections in the children leave the pages alone that they share
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads != 1:
+        sys.exit(
+            f"{threads} threads run after the imports, and a fork would lose them: leave out one of {sys.argv[1:]}"
+        )
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+        sys.exit("a CUDA context does not survive a fork")
+    listener.bind(str(ROOMS / "zygote"))
+    listener.listen(128)
+    print("ready", flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        connection, _ = listener.accept()
+        job = request(connection)
+        if job is not None and os.fork() == 0:
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                serve(connection, job)
+            except BaseException:
+                answer = {"status": 1, "reason": traceback.format_exc()}
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+            finally:
+                os._exit(0)
+        connection.close()
+
+
+if __name__ == "__main__":
+    main()
