@@ -6,12 +6,11 @@ import binascii
 import logging
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -20,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograde.course import Limits
 from autograde.errors import AutogradeError
+from autograde.kernels import KernelManager
 from coursekit.check.collect import ANSWERS_MIME
 from coursekit.check.tree import DamagedError, loads
 
@@ -39,7 +39,7 @@ _LOST = {
 }
 
 # A kernel that is used once, and where it finds the questions of the checks.
-KernelFactory = Callable[[], AbstractContextManager[tuple[AsyncKernelManager, Path]]]
+KernelFactory = Callable[[], AbstractContextManager[tuple[KernelManager, Path]]]
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Executed:
         flags: what `coursekit` noted in the kernel; a student can silence it, so it proves nothing.
         replays: how often a fresh kernel was needed.
         spent: wall time of the student's cells, over all replays; the notebook's limit is on this.
-        seconds: wall time with everything.
+        seconds: wall time of all cells, over all replays.
     """
 
     states: dict[int, CellState] = field(default_factory=dict)
@@ -75,7 +75,11 @@ class Executed:
 
 
 def execute(
-    notebook: NotebookNode, checks: Collection[int], new_kernel: KernelFactory, limits: Limits
+    notebook: NotebookNode,
+    checks: Collection[int],
+    new_kernel: KernelFactory,
+    limits: Limits,
+    turn: AbstractContextManager[Any] | None = None,
 ) -> Executed:
     """Run a notebook; where the kernel dies in a cell, run it again in a fresh kernel without that cell.
 
@@ -84,14 +88,16 @@ def execute(
         checks: cells that are checks; the questions of cell i are in the file `questions_name(i)`.
         new_kernel: a context that gives a kernel manager, used for one kernel, and the folder of the questions.
         limits: of time and output.
+        turn: entered when a kernel stands ready, and held while its cells run; so that a kernel can be started
+            while others work, and no more work at a time than there are processors.
     """
-    start = time.monotonic()
+    turn = turn or nullcontext()
     executed = Executed()
     for replay in range(MAX_REPLAYS + 1):
         with new_kernel() as (manager, folder):
             questions = {i: folder / questions_name(i) for i in checks}
             run = _Run(notebook, questions, manager, limits, executed)
-            lost = asyncio.run(run.all())
+            lost = asyncio.run(run.all(turn))
         executed.replays = replay
         if lost is None:
             break
@@ -99,7 +105,6 @@ def execute(
     for i, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and i not in executed.states:
             executed.lose(i, "no time left")
-    executed.seconds = time.monotonic() - start
     return executed
 
 
@@ -115,11 +120,11 @@ class _Run:
         self,
         notebook: NotebookNode,
         checks: dict[int, Path],
-        manager: AsyncKernelManager,
+        manager: KernelManager,
         limits: Limits,
         executed: Executed,
     ):
-        self.notebook, self.checks, self.limits = notebook, checks, limits
+        self.notebook, self.checks, self.limits, self.manager = notebook, checks, limits, manager
         self.executed = executed  # a later pass replaces what an earlier one found, cell by cell
         self.skipped = {i for i, state in executed.states.items() if state in ("died", "timeout")}
         # A copy that belongs to the client: it holds what is executed, not what is recorded.
@@ -127,20 +132,28 @@ class _Run:
             new_notebook(cells=[new_code_cell() for _ in notebook.cells]), km=manager, limits=limits
         )
 
-    async def all(self) -> int | None:
-        """Run every code cell; the index of the one that cost the kernel, or None."""
+    async def all(self, turn: AbstractContextManager[Any]) -> int | None:
+        """Run every code cell in our turn; the index of the one that cost the kernel, or None."""
         async with self.client.async_setup_kernel(cleanup_kc=True):
-            for i, cell in enumerate(self.notebook.cells):
-                if cell.cell_type != "code" or i in self.skipped:
-                    continue
-                left = self.limits.notebook_seconds - self.executed.spent
-                if left < 1:
-                    return None
-                if _is_ours(cell):
-                    await self._prepare(i, cell)
-                elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
-                    return i
-            await self._flags()
+            with turn:
+                start = time.monotonic()
+                try:
+                    return await self._cells()
+                finally:
+                    self.executed.seconds += time.monotonic() - start
+
+    async def _cells(self) -> int | None:
+        for i, cell in enumerate(self.notebook.cells):
+            if cell.cell_type != "code" or i in self.skipped:
+                continue
+            left = self.limits.notebook_seconds - self.executed.spent
+            if left < 1:
+                return None
+            if _is_ours(cell):
+                await self._prepare(i, cell)
+            elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
+                return i
+        await self._flags()
         return None
 
     async def _prepare(self, i: int, cell: NotebookNode) -> None:
@@ -149,7 +162,9 @@ class _Run:
         try:
             await self._one(i, cell)
         except (DeadKernelError, CellTimeoutError) as error:
-            raise AutogradeError(f"a cell of the release did not end: {error}") from error
+            raise AutogradeError(
+                f"a cell of the release did not end: {self.manager.fault() or error}"
+            ) from error
         if self.executed.states[i] == "timeout":
             raise AutogradeError(f"a cell of the release did not end within {self.client.seconds:g} seconds")
 
@@ -158,7 +173,9 @@ class _Run:
         start, self.client.seconds = time.monotonic(), seconds
         try:
             await self._one(i, cell)
-        except DeadKernelError:
+        except DeadKernelError as error:
+            if fault := self.manager.fault():
+                raise AutogradeError(fault) from error
             self.executed.lose(i, "died")
             return False
         except CellTimeoutError:
@@ -204,7 +221,7 @@ def _is_ours(cell: NotebookNode) -> bool:
 class _Client(NotebookClient):
     """nbclient's client with our limits: time by cell, and a cap on what a cell may print."""
 
-    def __init__(self, notebook: NotebookNode, *, km: AsyncKernelManager, limits: Limits):
+    def __init__(self, notebook: NotebookNode, *, km: KernelManager, limits: Limits):
         quiet = logging.Logger("autograde.kernel", logging.CRITICAL)
         super().__init__(
             notebook,

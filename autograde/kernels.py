@@ -23,7 +23,15 @@ GRADING = {"NBGRADER_EXECUTION": "autograde"}
 
 
 class Process(Protocol):
-    """What a kernel runs in; as much of `subprocess.Popen` as jupyter_client asks for."""
+    """What a kernel runs in; as much of `subprocess.Popen` as jupyter_client asks for, and who ended it.
+
+    Attributes:
+        fault: why it ended, where that was no doing of the notebook that runs in it; else "".
+    """
+
+    @property
+    def fault(self) -> str:
+        """See above."""
 
     pid: int
     returncode: int | None
@@ -60,14 +68,14 @@ class Kernels(Protocol):
     def rooms(self) -> AbstractContextManager[Rooms]:
         """Fresh folders for one kernel."""
 
-    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+    def manager(self, there: Rooms) -> "tuple[KernelManager, Path]":
         """A manager of one kernel that works in these rooms, and where that kernel finds the folder of the inputs."""
 
 
 @contextmanager
 def furnished(
     kernels: Kernels, files: Mapping[Path, Path], questions: Mapping[str, bytes]
-) -> Iterator[tuple[AsyncKernelManager, Path]]:
+) -> "Iterator[tuple[KernelManager, Path]]":
     """A kernel that finds `files` in its working folder (by their relative paths), and `questions` among its inputs."""
     with kernels.rooms() as there:
         for relative, path in files.items():
@@ -97,11 +105,30 @@ class Provisioner(LocalProvisioner):
         return self.connection_info
 
 
-class SandboxKernelManager(AsyncKernelManager):
-    """A manager whose kernel lives in a sandbox, on sockets in a folder (there is no network)."""
+class KernelManager(AsyncKernelManager):
+    """A manager of one kernel."""
+
+    def fault(self) -> str:
+        """Why the kernel ended, where that was no doing of its notebook; "" where it was."""
+        return ""
+
+
+class SandboxKernelManager(KernelManager):
+    """A manager whose kernel lives in a sandbox, on sockets in a folder (there is no network).
+
+    Args:
+        there: its rooms.
+        start: starts the kernel's process, given its command.
+    """
 
     def __init__(self, there: Rooms, start: Function[[list[str]], Process]):
         super().__init__(transport="ipc")
+        self.process: Process | None = None
+
+        def launch(cmd: list[str]) -> Process:
+            self.process = start(cmd)
+            return self.process
+
         self.ip = str(there.sockets / "k")
         self.connection_file = str(there.sockets / "kernel.json")
         self._kernel_spec = KernelSpec(
@@ -111,9 +138,23 @@ class SandboxKernelManager(AsyncKernelManager):
             # A signal would end at the border of the process namespace.
             interrupt_mode="message",
             metadata={
-                "kernel_provisioner": {"provisioner_name": "autograde-sandbox", "config": {"start": start}}
+                "kernel_provisioner": {"provisioner_name": "autograde-sandbox", "config": {"start": launch}}
             },
         )
+
+    def fault(self) -> str:
+        """What its process says."""
+        return self.process.fault if self.process else ""
+
+
+class Bubblewrap(subprocess.Popen[bytes]):
+    """A process that is bubblewrap, whose status is the kernel's unless it was itself killed."""
+
+    @property
+    def fault(self) -> str:
+        """That it was killed."""
+        status = self.poll()
+        return f"the sandbox was killed (signal {-status})" if status is not None and status < 0 else ""
 
 
 class ColdKernels:
@@ -128,12 +169,12 @@ class ColdKernels:
         """In a folder of their own."""
         return rooms()
 
-    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+    def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that begins with bubblewrap."""
 
-        def start(cmd: list[str]) -> "subprocess.Popen[bytes]":
+        def start(cmd: list[str]) -> Bubblewrap:
             with there.log.open("wb") as log:
-                return subprocess.Popen(
+                return Bubblewrap(
                     command(there, self.limits, cmd, GRADING),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -152,12 +193,12 @@ class BareKernels:
         """In a folder of their own."""
         return rooms()
 
-    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+    def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel like any other."""
         return BareKernelManager(there), there.inputs
 
 
-class BareKernelManager(AsyncKernelManager):
+class BareKernelManager(KernelManager):
     """A kernel without a sandbox."""
 
     def __init__(self, there: Rooms, **kwargs: Any):
@@ -177,7 +218,7 @@ class BareKernelManager(AsyncKernelManager):
                 cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs
             )
 
-    start_kernel = _async_start_kernel
+    start_kernel = _async_start_kernel  # type: ignore[assignment]  # as jupyter_client has it
 
 
 def kernels_of(isolation: str, limits: Limits) -> Kernels:

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -28,6 +31,8 @@ from coursekit.check.tree import dumps
 from coursekit.check.verdict import Outcome
 
 RETRIES = 1
+
+log = logging.getLogger("autograde")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ def run(
     if isolation != "none":
         check_isolation()
     masters = read_masters(course, assignment)
-    grader = _Grader(course, assignment, masters)
+    workers = max(1, jobs or os.cpu_count() or 1)
+    grader = _Grader(course, assignment, masters, threading.Semaphore(workers))
     chosen = students if students is not None else course.students(assignment)
     done: dict[str, Record] = {}
     waiting: list[Job] = []
@@ -72,13 +78,13 @@ def run(
             on_record(record)
         else:
             waiting.append(Job(student, digest))
-    workers = max(1, jobs or os.cpu_count() or 1)
     # nbgrader's converter changes directory and environment: a process of its own, and only one.
     spawn = multiprocessing.get_context("spawn")
+    # Twice as many threads as turns: while cells run, the next kernels are started, and results recorded.
     with (
         warm_or_cold(isolation, course.limits, len(waiting)) as kernels,
         ProcessPoolExecutor(1, mp_context=spawn) as finaliser,
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(2 * workers) as pool,
     ):
         futures = [pool.submit(grader.grade, job, kernels, finaliser) for job in waiting]
         try:
@@ -100,16 +106,24 @@ def warm_or_cold(isolation: str, limits: Limits, count: int) -> Iterator[Kernels
     with ExitStack() as stack:
         kernels = kernels_of(isolation, limits)
         if isinstance(kernels, ColdKernels) and count > 1:
-            with suppress(IsolationError):
+            try:
                 kernels = stack.enter_context(WarmKernels(limits))
+            except IsolationError as error:
+                log.warning("Each kernel starts from nothing, which takes longer: %s", error)
         yield kernels
 
 
 class _Grader:
     """Grades one submission at a time; used by several threads."""
 
-    def __init__(self, course: Course, assignment: str, masters: list[MasterNotebook]):
-        self.course, self.assignment, self.masters = course, assignment, masters
+    def __init__(
+        self,
+        course: Course,
+        assignment: str,
+        masters: list[MasterNotebook],
+        turn: AbstractContextManager[Any],
+    ):
+        self.course, self.assignment, self.masters, self.turn = course, assignment, masters, turn
         self.limits = course.limits
         self.released = released_files(course, assignment)
 
@@ -183,6 +197,7 @@ class _Grader:
             kernels,
             submission.language,
             record.flags,
+            self.turn,
         )
         record.outcomes += [
             {"grade_id": grade_id, **outcome.to_dict()} for grade_id, outcome in outcomes.items()
@@ -212,6 +227,7 @@ def grade_notebook(
     kernels: Kernels,
     language: str,
     flags: list[str],
+    turn: AbstractContextManager[Any] | None = None,
 ) -> tuple[dict[str, Outcome], Executed]:
     """Run one notebook in a sandbox and decide its checks; its cells get their outputs.
 
@@ -223,6 +239,7 @@ def grade_notebook(
         kernels: where the kernels come from.
         language: of the boxes, "en" or "zh".
         flags: suspicions for a person; added to.
+        turn: see `execute`.
 
     Returns:
         The outcome of each check by grade id, in the notebook's order, and what came of the run.
@@ -232,7 +249,7 @@ def grade_notebook(
     }
     checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
     questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
-    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits)
+    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turn)
     flags += executed.flags
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)

@@ -3,20 +3,20 @@
 import itertools
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from jupyter_client.manager import AsyncKernelManager
-
 from autograde.course import Limits
 from autograde.errors import IsolationError
-from autograde.kernels import GRADING, SandboxKernelManager
+from autograde.kernels import GRADING, KernelManager, SandboxKernelManager
 from autograde.sandbox import (
     HOME,
     INPUTS,
@@ -72,7 +72,7 @@ class WarmKernels:
 
     def __init__(self, limits: Limits, modules: Sequence[str] = MODULES):
         self.limits, self.modules = limits, modules
-        self.numbers = itertools.count()
+        self.numbers, self.lock = itertools.count(), threading.Lock()
 
     def __enter__(self) -> Self:
         self.folder = tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp")
@@ -81,24 +81,39 @@ class WarmKernels:
         self.place, self.skeleton, self.uid = root / "r", skeleton(), some_uid()
         self.place.mkdir()
         give(self.place, self.uid)
-        with (root / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-            )
-        assert self.process.stdout is not None  # it is a pipe
-        if self.process.stdout.readline() != b"ready\n":
-            self.process.wait(START)
-            said = (root / "log").read_text("utf-8", "replace").strip()
+        try:
+            self._begin()
+        except IsolationError:
             self.folder.cleanup()
-            raise IsolationError(f"warm kernels cannot be had: {said or 'the process ended'}")
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end()
+        self.folder.cleanup()
+
+    def _begin(self) -> None:
+        (self.place / "zygote").unlink(missing_ok=True)
+        said = Path(self.folder.name, "log")
+        with said.open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+            )
+        stdout = self.process.stdout
+        assert stdout is not None  # it is a pipe
+        in_time = select.select([stdout], [], [], START)[0]
+        if not in_time or stdout.readline() != b"ready\n":
+            self._end()
+            reason = said.read_text("utf-8", "replace").strip().splitlines() or [
+                f"its imports took more than {START:g} seconds" if not in_time else "it ended"
+            ]
+            raise IsolationError(f"the process that forks them does not start: {reason[-1]}")
+
+    def _end(self) -> None:
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
-        self.folder.cleanup()
 
     @contextmanager
     def rooms(self) -> Iterator[Rooms]:
@@ -112,7 +127,7 @@ class WarmKernels:
         finally:
             subprocess.run(["rm", "-rf", "--", str(root)], check=False)
 
-    def manager(self, there: Rooms) -> tuple[AsyncKernelManager, Path]:
+    def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that is forked when it is started."""
 
         def start(cmd: list[str]) -> ForkedKernel:
@@ -125,6 +140,9 @@ class WarmKernels:
                 "disk": self.limits.disk_mb * 2**20,
                 "limits": {f"RLIMIT_{name.upper()}": value for name, value in rlimits(self.limits).items()},
             }
+            with self.lock:
+                if self.process.poll() is not None:  # it was killed; the kernels that it had went with it
+                    self._begin()
             return ForkedKernel(self.place / "zygote", job)
 
         return SandboxKernelManager(there, start), INPUTS
@@ -168,7 +186,7 @@ class ForkedKernel:
 
     def __init__(self, zygote: Path, job: dict[str, object]):
         self.returncode: int | None = None
-        self.reason = ""
+        self.fault = ""
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.connect(str(zygote))
         self.connection.sendall(json.dumps(job).encode() + b"\n")
@@ -187,7 +205,8 @@ class ForkedKernel:
     def send_signal(self, signum: int) -> None:
         """Any signal ends it."""
         if signum and self.returncode is None:
-            self.connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # it may have ended in the meantime
+                self.connection.shutdown(socket.SHUT_WR)
 
     def kill(self) -> None:
         """End it, and all it has started."""
@@ -204,9 +223,9 @@ class ForkedKernel:
                 return None
             except ConnectionError:
                 line = b""
-            told: dict[str, Any] = {"status": -9, "reason": ""}
+            told: dict[str, Any] = {"status": -9, "fault": "the process that forks kernels is gone"}
             if line.endswith(b"\n"):
                 told = json.loads(line)
-            self.returncode, self.reason = told["status"], told["reason"]
+            self.returncode, self.fault = told["status"], told["fault"]
             self.connection.close()
         return self.returncode

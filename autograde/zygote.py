@@ -118,6 +118,8 @@ def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.seed()
     from ipykernel.kernelapp import IPKernelApp
 
     os.close(saying)
@@ -144,8 +146,8 @@ def serve(connection: socket.socket, job: dict[str, Any]) -> None:
     if connection.fileno() in select.select([connection.fileno(), os.pidfd_open(kernel)], [], [])[0]:
         os.kill(kernel, signal.SIGKILL)
     _, status = os.waitpid(kernel, 0)
-    reason = os.read(said, 20_000).decode("utf-8", "replace")
-    answer = {"status": os.waitstatus_to_exitcode(status), "reason": reason}
+    fault = os.read(said, 20_000).decode("utf-8", "replace")
+    answer = {"status": os.waitstatus_to_exitcode(status), "fault": fault}
     connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
@@ -187,7 +189,7 @@ def main() -> None:
             try:
                 serve(connection, job)
             except BaseException:
-                answer = {"status": 1, "reason": traceback.format_exc()}
+                answer = {"status": 1, "fault": traceback.format_exc()}
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             finally:
                 os._exit(0)
