@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import make_url
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -121,6 +122,13 @@ class Course:
         return None if folder is None else self.root / folder
 
     @property
+    def db_url(self) -> str:
+        """Address of the gradebook; whoever finds it locked waits a minute, where it is a file."""
+        url = make_url(self.nbgrader.db_url)
+        patient = url.set(query={"timeout": "60", **url.query}) if url.drivername == "sqlite" else url
+        return patient.render_as_string(hide_password=False)
+
+    @property
     def state(self) -> Path:
         """Where autograde keeps its records."""
         return self.root / ".autograde"
@@ -158,15 +166,15 @@ def find_course(start: Path) -> Course:
     )
 
 
-def init_course(root: Path, *, course_id: str, language: str) -> Course:
-    """Make a course directory; what is already there stays as it is."""
+def init_course(root: Path, *, course_id: str, language: str, labs: Path | None = None) -> Course:
+    """Make a course directory; what is already there stays as it is. `labs` is the folder of the labs' sources."""
     if language not in ("en", "zh"):
         raise CourseError(f'language must be "en" or "zh", got {language!r}')
     root.mkdir(parents=True, exist_ok=True)
     for folder in ("source", "release", "submitted"):
         (root / folder).mkdir(exist_ok=True)
     _write_new(root / "nbgrader_config.py", _CONFIG.format(course_id=course_id))
-    _write_new(root / SETTINGS, _SETTINGS.format(language=language, labs=default_labs()))
+    _write_new(root / SETTINGS, _SETTINGS.format(language=language, labs=labs or default_labs()))
     _write_new(root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\n")
     (root / _SECRET).parent.mkdir(mode=0o700, exist_ok=True)
     if _write_new(root / _SECRET, secrets.token_hex(32) + "\n"):

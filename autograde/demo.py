@@ -107,11 +107,11 @@ def class_of(lab: Lab, small: bool = False) -> list[Pupil]:
     return sorted(pupils if small else pupils + rest, key=lambda pupil: pupil.name)
 
 
-def open_course(folder: Path) -> Course:
-    """A new course; one that is there already is replaced."""
+def open_course(folder: Path, labs: Path | None = None) -> Course:
+    """A new course for the labs in `labs`; one that is there already is replaced."""
     if folder.exists():
         shutil.rmtree(folder)
-    course = init_course(folder, course_id="demo", language="en")
+    course = init_course(folder, course_id="demo", language="en", labs=labs)
     settings = folder / "autograde.toml"
     text = settings.read_text(encoding="utf-8").replace("cell_seconds = 60 ", "cell_seconds = 10 ")
     settings.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ import binascii
 import logging
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,9 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograde.course import Limits
 from autograde.errors import AutogradeError
+from autograde.evidence import PROBE, differences, seen
 from autograde.kernels import KernelManager
+from autograde.turns import Turns
 from coursekit.check.collect import ANSWERS_MIME
 from coursekit.check.tree import DamagedError, loads
 
@@ -79,7 +81,7 @@ def execute(
     checks: Collection[int],
     new_kernel: KernelFactory,
     limits: Limits,
-    turn: AbstractContextManager[Any] | None = None,
+    turns: Turns | None = None,
 ) -> Executed:
     """Run a notebook; where the kernel dies in a cell, run it again in a fresh kernel without that cell.
 
@@ -88,16 +90,19 @@ def execute(
         checks: cells that are checks; the questions of cell i are in the file `questions_name(i)`.
         new_kernel: a context that gives a kernel manager, used for one kernel, and the folder of the questions.
         limits: of time and output.
-        turn: entered when a kernel stands ready, and held while its cells run; so that a kernel can be started
-            while others work, and no more work at a time than there are processors.
+        turns: one is taken when the kernel stands ready, for as long as its cells run; so a kernel is started while
+            others work, and no more work at a time than there are processors.
+
+    Raises:
+        asyncio.CancelledError: `turns` were stopped.
     """
-    turn = turn or nullcontext()
+    turns = turns or Turns()
     executed = Executed()
     for replay in range(MAX_REPLAYS + 1):
         with new_kernel() as (manager, folder):
             questions = {i: folder / questions_name(i) for i in checks}
             run = _Run(notebook, questions, manager, limits, executed)
-            lost = asyncio.run(run.all(turn))
+            lost = turns.run(run.all(turns))
         executed.replays = replay
         if lost is None:
             break
@@ -132,10 +137,10 @@ class _Run:
             new_notebook(cells=[new_code_cell() for _ in notebook.cells]), km=manager, limits=limits
         )
 
-    async def all(self, turn: AbstractContextManager[Any]) -> int | None:
-        """Run every code cell in our turn; the index of the one that cost the kernel, or None."""
+    async def all(self, turns: Turns) -> int | None:
+        """Run every code cell, in our turn; the index of the one that cost the kernel, or None."""
         async with self.client.async_setup_kernel(cleanup_kc=True):
-            with turn:
+            with turns:
                 start = time.monotonic()
                 try:
                     return await self._cells()
@@ -143,6 +148,7 @@ class _Run:
                     self.executed.seconds += time.monotonic() - start
 
     async def _cells(self) -> int | None:
+        before = await self._probe()
         for i, cell in enumerate(self.notebook.cells):
             if cell.cell_type != "code" or i in self.skipped:
                 continue
@@ -154,7 +160,17 @@ class _Run:
             elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
                 return i
         await self._flags()
+        self.executed.flags += differences(before, await self._probe())
         return None
+
+    async def _probe(self) -> dict[str, Any] | None:
+        running = new_code_cell(PROBE)
+        self.client.seconds = 10
+        try:
+            await self.client.run(running, 0)
+        except (DeadKernelError, CellTimeoutError):
+            return None
+        return seen(running.outputs)
 
     async def _prepare(self, i: int, cell: NotebookNode) -> None:
         """Run a cell of the release that is not graded; it takes its time, and it must end."""

@@ -1,10 +1,12 @@
-"""nbgrader's log, kept for the moment when it is needed."""
+"""Our log, and nbgrader's, kept for the moment when it is needed."""
 
 import contextlib
 import io
 import logging
 from collections.abc import Iterator
 from typing import Any
+
+log = logging.getLogger("autograde")
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
     Raises:
         CourseError: when the gradebook does not know the assignment.
     """
-    with Gradebook(course.nbgrader.db_url, course.nbgrader.course_id) as gradebook:
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
         try:
             names = [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
         except MissingEntry:

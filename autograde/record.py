@@ -1,34 +1,18 @@
-"""Recording: nbgrader's gradebook, written by nbgrader's own code, by one process at a time; and our record beside it."""
+"""How submissions ended: one JSON file each, beside nbgrader's gradebook, written as a whole or not at all."""
 
-import copy
-import glob
 import json
-import os
-import shutil
 import tempfile
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import nbformat
+from filelock import FileLock, Timeout
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import (
-    AssignLatePenalties,
-    CheckCellMetadata,
-    IgnorePattern,
-    LimitOutput,
-    NbGraderPreprocessor,
-    SaveAutoGrades,
-)
-from sqlalchemy.exc import SAWarning
-from traitlets import Dict
 
 from autograde.course import Course
-from autograde.errors import AutogradeError
-from autograde.log import captured_log
+from autograde.log import log
 
 State = Literal["graded", "repaired", "salvaged", "unreadable", "missing", "failed"]
 
@@ -52,120 +36,58 @@ class Record:
     digest: str = ""
 
 
-class LoadExecuted(NbGraderPreprocessor):
-    """Takes the place of nbgrader's `Execute`: the outputs of a notebook that has been run already."""
-
-    outputs = Dict(help="By notebook, the outputs of each cell").tag(config=True)
-
-    def preprocess(self, nb: Any, resources: Any) -> Any:
-        """Set outputs by position; the cells are those that were run."""
-        outputs = self.outputs[resources["nbgrader"]["notebook"]]
-        if len(outputs) != len(nb.cells):
-            raise AutogradeError(f"{len(outputs)} cells were run, {len(nb.cells)} are to be recorded")
-        for number, (cell, found) in enumerate(zip(nb.cells, outputs, strict=True), 1):
-            if cell.cell_type == "code":
-                cell.outputs = [nbformat.from_dict(output) for output in found]
-                cell.execution_count = number
-        return nb, resources
-
-
-def finalise(
-    root: str, assignment: str, student: str, notebooks: dict[str, str], files: dict[str, str]
-) -> tuple[float, float, bool]:
-    """Record one executed submission; runs in the one process that writes the gradebook.
-
-    Args:
-        root: the course directory.
-        notebooks: by name, the executed notebook as JSON.
-        files: other files of the submission, by relative path.
-
-    Returns:
-        Score, maximum, and whether a person has still to grade something.
-    """
-    course = Course(Path(root))
-    with tempfile.TemporaryDirectory(prefix="stage-", dir=_made(course.state)) as stage:
-        staged = Path(stage, "submitted", student, assignment)
-        staged.mkdir(parents=True)
-        for relative, path in files.items():
-            (staged / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, staged / relative)
-        outputs = {}
-        for name, text in notebooks.items():
-            notebook = nbformat.reads(text, as_version=4)
-            outputs[name] = [cell.get("outputs", []) for cell in notebook.cells]
-            nbformat.write(notebook, staged / f"{name}.ipynb")
-        _convert(course, assignment, student, Path(stage), outputs)
-        _replace(
-            Path(stage, "autograded", student, assignment), course.path("autograded", student, assignment)
-        )
-    with Gradebook(course.nbgrader.db_url, course.nbgrader.course_id) as gradebook:
-        submission = gradebook.find_submission(assignment, student)
-        return submission.score, submission.max_score, submission.needs_manual_grade
-
-
-def _convert(course: Course, assignment: str, student: str, stage: Path, outputs: dict[str, Any]) -> None:
-    config = copy.deepcopy(course.config)
-    config.CourseDirectory.assignment_id = assignment
-    config.CourseDirectory.student_id = glob.escape(student)  # nbgrader takes it as a pattern
-    config.CourseDirectory.submitted_directory = str(stage.relative_to(course.root) / "submitted")
-    config.CourseDirectory.autograded_directory = str(stage.relative_to(course.root) / "autograded")
-    config.Autograde.autograde_preprocessors = [
-        LoadExecuted,
-        IgnorePattern,
-        LimitOutput,
-        SaveAutoGrades,
-        AssignLatePenalties,
-        CheckCellMetadata,
-    ]
-    config.LoadExecuted.outputs = outputs
-    converter = Autograde(coursedir=CourseDirectory(config=config), config=config)
-    with captured_log(converter) as log, warnings.catch_warnings():
-        # nbgrader's own way of adding objects, which SQLAlchemy 2 remarks on.
-        warnings.simplefilter("ignore", SAWarning)
-        try:
-            converter.start()
-        except Exception as error:
-            raise AutogradeError(f"nbgrader could not record {student}: {error}\n{log.getvalue()}") from error
-
-
-def _replace(new: Path, old: Path) -> None:
-    """Put a finished folder in the place of an older one, which stays until the new one is there."""
-    old.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=old.parent) as aside:
-        if old.exists():
-            old.rename(Path(aside, "old"))
-        new.rename(old)
-        _writable(Path(aside))
-
-
-def _writable(folder: Path) -> None:
-    """nbgrader makes what it writes read-only; to remove it, the folders must be writable."""
-    for parent, _, _ in os.walk(folder):
-        Path(parent).chmod(0o700)
-
-
 def records_folder(course: Course, assignment: str) -> Path:
     """Where the records of an assignment lie, one JSON file a student."""
     return course.state / "records" / assignment
 
 
+def begin_record(course: Course, assignment: str, student: str) -> None:
+    """Note that the gradebook is about to be written: until `write_record`, the record there is does not hold.
+
+    A run that is killed in between leaves the note, and the next one grades again.
+    """
+    _begun(course, assignment, student).touch()
+
+
+def _begun(course: Course, assignment: str, student: str) -> Path:
+    return made(records_folder(course, assignment)) / f"{student}.begun"
+
+
+@contextmanager
+def only_run(course: Course) -> Iterator[None]:
+    """One run at a time in a course; another one waits."""
+    lock = FileLock(made(course.state) / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("Another run is at work in %s; waiting for its end.", course.root)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_record(course: Course, assignment: str, record: Record) -> None:
     """Write a record as a whole or not at all."""
-    folder = _made(records_folder(course, assignment))
+    folder = made(records_folder(course, assignment))
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, suffix=".part", encoding="utf-8") as file:
         json.dump(asdict(record), file, ensure_ascii=False, indent=1)
     Path(file.name).replace(folder / f"{record.student}.json")
+    _begun(course, assignment, record.student).unlink(missing_ok=True)
 
 
 def read_record(course: Course, assignment: str, student: str) -> Record | None:
-    """The record of a student, if there is one."""
+    """The record of a student, if there is one that holds."""
+    if _begun(course, assignment, student).exists():
+        return None
     path = records_folder(course, assignment) / f"{student}.json"
     return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def read_records(course: Course, assignment: str) -> list[Record]:
     """Every student of the course and everyone who handed something in; those without a submission are "missing"."""
-    with Gradebook(course.nbgrader.db_url, course.nbgrader.course_id) as gradebook:
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
         roster = {student.id for student in gradebook.students}
         records = []
         for student in sorted(roster | set(course.students(assignment))):
@@ -180,22 +102,29 @@ def read_records(course: Course, assignment: str) -> list[Record]:
                     )
                 )
                 continue
-            if record.score is not None:
-                _refresh(gradebook, assignment, record)
+            # They change when a person grades a written answer.
+            marks = _marks(gradebook, assignment, student) if record.score is not None else None
+            if marks is not None:
+                record.score, record.max_score, record.needs_manual_grade = marks
             records.append(record)
         return records
 
 
-def _refresh(gradebook: Gradebook, assignment: str, record: Record) -> None:
-    """Scores change when a person grades a written answer: the gradebook knows."""
+def recorded_marks(course: Course, assignment: str, student: str) -> tuple[float, float, bool] | None:
+    """What the gradebook has: marks, the most there are, and whether a person has still to grade something."""
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+        return _marks(gradebook, assignment, student)
+
+
+def _marks(gradebook: Gradebook, assignment: str, student: str) -> tuple[float, float, bool] | None:
     try:
-        submission = gradebook.find_submission(assignment, record.student)
+        submission = gradebook.find_submission(assignment, student)
     except MissingEntry:
-        return
-    record.score, record.max_score = submission.score, submission.max_score
-    record.needs_manual_grade = submission.needs_manual_grade
+        return None
+    return submission.score, submission.max_score, submission.needs_manual_grade
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """A folder that is there now."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder

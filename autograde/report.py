@@ -241,7 +241,7 @@ def _checks(masters: Sequence[MasterNotebook]) -> Iterator[Check]:
 
 
 def _rows(course: Course, assignment: str, records: Sequence[Record], folder: Path) -> list[Row]:
-    with Gradebook(course.nbgrader.db_url, course.nbgrader.course_id) as gradebook:
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
         names = {student.id: _full_name(student) for student in gradebook.students}
         return [
             Row(

@@ -2,37 +2,35 @@
 
 import hashlib
 import json
-import logging
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from autograde.course import Course, Limits
-from autograde.errors import IsolationError
+from autograde.errors import AutogradeError, IsolationError
 from autograde.execute import Executed, execute, questions_name
+from autograde.gradebook import Recorder
 from autograde.intake import Submission, take_in
 from autograde.kernels import ColdKernels, Kernels, furnished, kernels_of
+from autograde.log import log
 from autograde.master import MasterNotebook, read_masters
-from autograde.record import Record, finalise, read_record, write_record
+from autograde.record import Record, begin_record, only_run, read_record, recorded_marks, write_record
 from autograde.sandbox import check_isolation
+from autograde.turns import Turns
 from autograde.verdict import decide
 from autograde.warm import WarmKernels
 from coursekit.check.lab import SUFFIX
+from coursekit.check.show import number
 from coursekit.check.tree import dumps
 from coursekit.check.verdict import Outcome
 
 RETRIES = 1
-
-log = logging.getLogger("autograde")
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,30 @@ def run(
         One record for each submission, in the order of the students' ids.
 
     Raises:
+        AutogradeError: the records cannot be written.
+        KeyboardInterrupt: what was graded until then stays; the next run does the rest.
         IsolationError: when the sandbox cannot be had; nothing has been run then.
         CourseError: when the assignment is not in the gradebook.
     """
     if isolation != "none":
         check_isolation()
+    with only_run(course):
+        return _run(course, assignment, students, force, jobs, isolation, on_record)
+
+
+def _run(
+    course: Course,
+    assignment: str,
+    students: list[str] | None,
+    force: bool,
+    jobs: int | None,
+    isolation: str,
+    on_record: Callable[[Record], None],
+) -> list[Record]:
     masters = read_masters(course, assignment)
     workers = max(1, jobs or os.cpu_count() or 1)
-    grader = _Grader(course, assignment, masters, threading.Semaphore(workers))
+    turns = Turns(workers)
+    grader = _Grader(course, assignment, masters, turns)
     chosen = students if students is not None else course.students(assignment)
     done: dict[str, Record] = {}
     waiting: list[Job] = []
@@ -78,26 +92,35 @@ def run(
             on_record(record)
         else:
             waiting.append(Job(student, digest))
-    # nbgrader's converter changes directory and environment: a process of its own, and only one.
-    spawn = multiprocessing.get_context("spawn")
     # Twice as many threads as turns: while cells run, the next kernels are started, and results recorded.
     with (
         warm_or_cold(isolation, course.limits, len(waiting)) as kernels,
-        ProcessPoolExecutor(1, mp_context=spawn) as finaliser,
+        Recorder() as recorder,
         ThreadPoolExecutor(2 * workers) as pool,
     ):
-        futures = [pool.submit(grader.grade, job, kernels, finaliser) for job in waiting]
+        futures = [pool.submit(grader.grade, job, kernels, recorder) for job in waiting]
         try:
             for future in as_completed(futures):
                 record = future.result()
-                write_record(course, assignment, record)
+                _write(course, assignment, record)
                 done[record.student] = record
                 on_record(record)
         except BaseException:
             for future in futures:
                 future.cancel()
+            turns.stop()
             raise
     return [done[student] for student in sorted(done)]
+
+
+def _write(course: Course, assignment: str, record: Record) -> None:
+    try:
+        write_record(course, assignment, record)
+    except OSError as error:
+        raise AutogradeError(
+            f"the record of {record.student} cannot be written ({error.strerror}: {course.state}). "
+            "What was recorded before stays; mend that, and the same command does the rest."
+        ) from error
 
 
 @contextmanager
@@ -121,9 +144,9 @@ class _Grader:
         course: Course,
         assignment: str,
         masters: list[MasterNotebook],
-        turn: AbstractContextManager[Any],
+        turns: Turns,
     ):
-        self.course, self.assignment, self.masters, self.turn = course, assignment, masters, turn
+        self.course, self.assignment, self.masters, self.turns = course, assignment, masters, turns
         self.limits = course.limits
         self.released = released_files(course, assignment)
 
@@ -144,19 +167,19 @@ class _Grader:
         sha.update(json.dumps(asdict(self.limits)).encode())
         return sha.hexdigest()
 
-    def grade(self, job: Job, kernels: Kernels, finaliser: ProcessPoolExecutor) -> Record:
+    def grade(self, job: Job, kernels: Kernels, recorder: Recorder) -> Record:
         """Grade one submission; a fault of ours is tried again and then recorded as "failed", never as a 0."""
         for attempt in range(RETRIES + 1):
             try:
-                return self._grade(job, kernels, finaliser)
+                return self._grade(job, kernels, recorder)
             except Exception as error:
                 # Whatever went wrong here must not touch the other submissions; the record says what it was.
                 reason = f"{type(error).__name__}: {error}"
                 if attempt == RETRIES:
-                    return Record(job.student, "failed", reason=reason, isolation=kernels.isolation)
+                    return self._failed(job.student, reason, kernels.isolation)
         raise AssertionError("unreachable")
 
-    def _grade(self, job: Job, kernels: Kernels, finaliser: ProcessPoolExecutor) -> Record:
+    def _grade(self, job: Job, kernels: Kernels, recorder: Recorder) -> Record:
         folder = self.course.path("submitted", job.student, self.assignment)
         submission = take_in(job.student, folder, self.masters)
         submission.files |= self.released
@@ -178,11 +201,20 @@ class _Grader:
         record.flags += [f"{name}.ipynb is not there" for name in submission.missing]
         notebooks = {name: nbformat.writes(notebook) for name, notebook in submission.notebooks.items()}
         files = {str(relative): str(path) for relative, path in submission.files.items()}
-        future = finaliser.submit(
-            finalise, str(self.course.root), self.assignment, job.student, notebooks, files
+        begin_record(self.course, self.assignment, job.student)
+        record.score, record.max_score, record.needs_manual_grade = recorder.record(
+            str(self.course.root), self.assignment, job.student, notebooks, files
         )
-        record.score, record.max_score, record.needs_manual_grade = future.result()
         record.state = "salvaged" if salvaged else "repaired" if record.repairs else "graded"
+        return record
+
+    def _failed(self, student: str, reason: str, isolation: str) -> Record:
+        """What cannot be graded now keeps the marks that it has in the gradebook."""
+        record = Record(student, "failed", reason=reason, isolation=isolation)
+        marks = recorded_marks(self.course, self.assignment, student)
+        if marks is not None:
+            record.score, record.max_score, record.needs_manual_grade = marks
+            record.reason += f"; the marks and the notebook of an earlier run stay ({number(marks[0])})"
         return record
 
     def _run_one(
@@ -197,7 +229,7 @@ class _Grader:
             kernels,
             submission.language,
             record.flags,
-            self.turn,
+            self.turns,
         )
         record.outcomes += [
             {"grade_id": grade_id, **outcome.to_dict()} for grade_id, outcome in outcomes.items()
@@ -227,7 +259,7 @@ def grade_notebook(
     kernels: Kernels,
     language: str,
     flags: list[str],
-    turn: AbstractContextManager[Any] | None = None,
+    turns: Turns | None = None,
 ) -> tuple[dict[str, Outcome], Executed]:
     """Run one notebook in a sandbox and decide its checks; its cells get their outputs.
 
@@ -239,7 +271,7 @@ def grade_notebook(
         kernels: where the kernels come from.
         language: of the boxes, "en" or "zh".
         flags: suspicions for a person; added to.
-        turn: see `execute`.
+        turns: see `execute`.
 
     Returns:
         The outcome of each check by grade id, in the notebook's order, and what came of the run.
@@ -249,7 +281,7 @@ def grade_notebook(
     }
     checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
     questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
-    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turn)
+    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
     flags += executed.flags
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)

@@ -12,11 +12,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from autograde.course import Course, find_course
 from autograde.errors import AutogradeError
@@ -55,6 +58,14 @@ def labs_named(names: list[str], folder: Path) -> list[Lab]:
     return [load_lab(path) for path in paths]
 
 
+class Rate(ProgressColumn):
+    """How many are done in a minute."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing until one is done."""
+        return Text(f"{60 * task.speed:.0f} a minute" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def progress_bar(total: int, text: str) -> Iterator[Progress]:
     """A bar with rate and time left, on stderr; on a pipe only the results are seen."""
@@ -62,6 +73,7 @@ def progress_bar(total: int, text: str) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -48,15 +48,20 @@ def run(
     students = student or there.students(name)
     with progress_bar(len(students), f"grading {name}") as progress:
         task = progress.task_ids[0]
-        records = run_all(
-            there,
-            name,
-            students=student,
-            force=force,
-            jobs=jobs,
-            isolation=isolation,
-            on_record=lambda record: progress.advance(task),
-        )
+        try:
+            records = run_all(
+                there,
+                name,
+                students=student,
+                force=force,
+                jobs=jobs,
+                isolation=isolation,
+                on_record=lambda record: progress.advance(task),
+            )
+        except KeyboardInterrupt:
+            done = progress.tasks[0].completed
+            err.print(f"stopped: {done:g} of {len(students)} are graded; the same command does the rest")
+            raise typer.Exit(130) from None
     print_records(records)
     if any(record.state in ("unreadable", "failed") for record in records):
         raise typer.Exit(1)

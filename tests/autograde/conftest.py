@@ -22,14 +22,9 @@ def tiny_lab() -> Lab:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A course with the tiny lab released; read only, copy it to work in it."""
     root = tmp_path_factory.mktemp("course")
-    course = init_course(root, course_id="test", language="en")
+    course = init_course(root, course_id="test", language="en", labs=TINY.parent)
     settings = root / "autograde.toml"
-    text = "\n".join(
-        f"labs = '{TINY.parent}'" if line.startswith("labs =") else line
-        for line in settings.read_text(encoding="utf-8")
-        .replace("cell_seconds = 60", "cell_seconds = 20")
-        .splitlines()
-    )
+    text = settings.read_text(encoding="utf-8").replace("cell_seconds = 60", "cell_seconds = 20")
     settings.write_text(text, encoding="utf-8")
     release(Course(course.root), load_lab(TINY))
     return course.root

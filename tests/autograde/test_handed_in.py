@@ -36,9 +36,8 @@ def course(tmp_path: Path, handed_lab: Lab) -> Course:
 
 
 def opened(root: Path, lab: Lab, **settings: str) -> Course:
-    made = init_course(root, course_id="test", language="en")
+    made = init_course(root, course_id="test", language="en", labs=HANDED.parent)
     lines = (root / "autograde.toml").read_text(encoding="utf-8").splitlines()
-    lines = [f"labs = '{HANDED.parent}'" if line.startswith("labs =") else line for line in lines]
     lines = [f'{name} = "{value}"' for name, value in settings.items()] + lines
     (root / "autograde.toml").write_text("\n".join(lines), encoding="utf-8")
     release(Course(made.root), lab)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.__main__ import NAMES
+from benchmarks.__main__ import NAMES, module
 from benchmarks.result import Result, in_turn, medians
 from coursekit.data import list_datasets
 
@@ -30,7 +30,7 @@ def test_both_sides_run_in_turn():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_runs_and_ends_with_json(name):
     here = {info.name for info in list_datasets() if info.available}
-    lacking = set(getattr(importlib.import_module(f"benchmarks.{name}"), "NEEDS", ())) - here
+    lacking = set(getattr(importlib.import_module(module(name)), "NEEDS", ())) - here
     if lacking:
         pytest.skip(f"it needs {', '.join(sorted(lacking))}, which are not on this computer")
     command = [sys.executable, "-m", "benchmarks", name, "--quick", "--json"]

@@ -1,0 +1,161 @@
+"""Grading a class: `autograde run` in its sandbox against stock `nbgrader autograde`, as commands, on the same submissions.
+
+The light assignment imports torch, torchvision and coursekit, and its cells compute for about a second. nbgrader shuts its
+kernels down at once, which is fair to it. The marks must be equal. CPU time is that of the whole machine, so nothing
+else may run on it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+from nbgrader.api import Gradebook
+
+from autograde import demo
+from autograde.course import Course
+from autograde.intake import take_in
+from autograde.lab import Lab, load_lab
+from autograde.master import read_masters
+from autograde.release import HANDOUT, release
+from autograde.run import grade_notebook, released_files
+from autograde.warm import WarmKernels
+from benchmarks.result import Result, in_turn, medians
+
+LIGHT = Path(__file__).parent / "light"
+STUDENTS = 24
+SMALL = 2  # of a class that is graded to know what a run costs before its first submission
+
+
+def run(quick: bool) -> Result:
+    def prepare(course: Course) -> Lab:
+        lab = load_lab(LIGHT)
+        release(course, lab)
+        exercises = lab.exercises.values()
+        answers = [
+            lab.solutions,
+            {exercise.name: exercise.variants[0] for exercise in exercises},
+            lab.solutions | {"power": "def power(A, n):\n    return A**n"},
+            {"flat": "def flat(X):\n    return X.flatten()"},
+        ]
+        for i in range(4 if quick else STUDENTS):
+            folder = course.path("submitted", f"student{i:02}", lab.name)
+            shutil.copytree(course.root / HANDOUT / "en" / lab.name, folder)
+            path = folder / f"{lab.name}.ipynb"
+            nbformat.write(demo.filled(path, answers[i % len(answers)]), path)
+        return lab
+
+    return compare("grading", LIGHT.parent, prepare, rounds=1 if quick else 3)
+
+
+@dataclass
+class Cost:
+    """Seconds of wall time and of all processors."""
+
+    wall: float
+    cpu: float
+
+
+def compare(name: str, labs: Path, prepare: Callable[[Course], Lab], rounds: int) -> Result:
+    """Both sides on the class that `prepare` hands in; `labs` is the folder of the labs' sources."""
+    with tempfile.TemporaryDirectory() as folder:
+        stock = demo.open_course(Path(folder, "stock"), labs)
+        lab = prepare(stock)
+        shutil.copytree(stock.root, Path(folder, "ours"))
+        course = Course(Path(folder, "ours"))
+        students = course.students(lab.name)
+        cells = _cells(course, lab.name)
+        print(
+            f"  {len(students)} submissions; their cells: {sum(cells) / len(cells):.2f} s of CPU each",
+            flush=True,
+        )
+        costs: list[Cost] = []
+
+        def ours(i: int) -> float:
+            costs.append(_timed(course, "autograde", "run", lab.name, "--force"))
+            return costs[-1].wall / len(students)
+
+        def peer(i: int) -> float:
+            command = ("nbgrader", "autograde", lab.name, "--force", "--Execute.shutdown_kernel=immediate")
+            return _timed(stock, *command).wall / len(students)
+
+        sides = in_turn(ours, peer, rounds)
+        few = [option for student in students[:SMALL] for option in ("--student", student)]
+        small = _timed(course, "autograde", "run", lab.name, "--force", *few)
+        scores = [_scores(each, lab.name) for each in (course, stock)]
+    if scores[0] != scores[1]:
+        raise AssertionError(f"the marks differ: {scores[0]} {scores[1]}")
+    cost = sorted(costs, key=lambda each: each.wall)[len(costs) // 2]
+    each = (cost.cpu - small.cpu) / max(1, len(students) - SMALL)
+    cores = os.cpu_count() or 1
+    detail = {
+        "submissions": len(students),
+        "cells, s of CPU": sum(cells) / len(cells),
+        "overhead, s of CPU a submission": each - sum(cells) / len(cells),
+        "start, s of CPU a run": small.cpu - SMALL * each,
+        "cores busy": cost.cpu / cost.wall / cores,
+    }
+    for what, value in detail.items():
+        print(f"  {what}: {value:.3g}", flush=True)
+    quality = dict(zip(("ours", "peer"), (sum(given.values()) for given in scores), strict=True))
+    return Result(name, "s a submission", *medians(sides), quality, detail)
+
+
+def _timed(course: Course, *command: str) -> Cost:
+    """A command of this environment in the course's folder."""
+    bin_folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    before, start = _busy(), time.perf_counter()
+    subprocess.run(
+        [str(bin_folder / command[0]), *command[1:]],
+        cwd=course.root,
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    return Cost(time.perf_counter() - start, _busy() - before)
+
+
+def _busy() -> float:
+    """Seconds that the processors of this machine have worked."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq
+
+
+def _scores(course: Course, assignment: str) -> dict[str, float]:
+    with Gradebook(course.nbgrader.db_url, course.nbgrader.course_id) as gradebook:
+        return {each.student.id: each.score for each in gradebook.find_assignment(assignment).submissions}
+
+
+def _cells(course: Course, assignment: str) -> list[float]:
+    """CPU time of the cells of each submission, as the kernel that runs them sees it."""
+    masters = read_masters(course, assignment)
+    released = released_files(course, assignment)
+    seconds = []
+    with WarmKernels(course.limits) as kernels:
+        for student in course.students(assignment):
+            submission = take_in(student, course.path("submitted", student, assignment), masters)
+            for master in masters:
+                notebook = submission.notebooks[master.name]
+                clocks = [new_code_cell("import time as _time\nprint(_time.process_time())") for _ in "ab"]
+                notebook.cells = [clocks[0], *notebook.cells, clocks[1]]
+                files = submission.files | released
+                grade_notebook(master, notebook, files, course.limits, kernels, "en", [])
+                start, end = (_said(notebook, i) for i in (0, -1))
+                seconds.append(end - start)
+    return seconds
+
+
+def _said(notebook: NotebookNode, i: int) -> float:
+    return float(notebook.cells[i].outputs[0].text)
