@@ -6,7 +6,6 @@ import builtins
 import json
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from IPython import get_ipython
@@ -33,27 +32,22 @@ WATCHED = {
     "coursekit.check.collect": "collect send_flags _send",
     "coursekit.check.tree": "dumps loads",
 }
-# Libraries keep threads for themselves; these are known and do nothing to a notebook.
-HARMLESS_THREADS = (
-    "MainThread",
-    "TMonitor",
-    "IOPub",
-    "Heartbeat",
-    "Control",
-    "IPythonHistorySavingThread",
-    "Thread-1",
-)
 
 
 def is_foreign(thing: Any) -> bool:
     """Whether a function was written in a cell or a file of the submission."""
     file = getattr(getattr(thing, "__code__", None), "co_filename", "")
-    return file.startswith(("/tmp/ipykernel_", "<ipython-input", str(Path.cwd()), str(Path.home())))
+    return file.startswith(("/tmp/ipykernel_", "<ipython-input", "/sandbox/home"))
 
 
 def find_spec(finder: Any) -> Any:
     """How a finder of modules finds them."""
     return getattr(finder, "find_spec", None)
+
+
+def work(thread: threading.Thread) -> Any:
+    """What a thread runs."""
+    return getattr(thread, "_target", None) or thread.run
 
 
 def look() -> dict[str, Any]:
@@ -74,9 +68,7 @@ def look() -> dict[str, Any]:
         found["methods of the " + name] = sorted(n for n, each in vars(owner).items() if is_foreign(each))
     found["sys.meta_path"] = [str(each)[:80] for each in sys.meta_path if is_foreign(find_spec(each))]
     found["sys.settrace"] = [str(sys.gettrace()), str(sys.getprofile())]
-    found["threads"] = sorted(
-        t.name for t in threading.enumerate() if t.is_alive() and not t.name.startswith(HARMLESS_THREADS)
-    )
+    found["threads"] = [each.name for each in threading.enumerate() if is_foreign(work(each))]
     return found
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOM, ROOMS, SOCKETS = Path("/sandbox"), Path("/sandbox/rooms"), Path("/sandbox/sockets")
+INODES = 50_000  # of each writable folder
 HOME, WORK = ROOM / "home", ROOM / "home/work"
 
 NEWNS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
@@ -76,7 +77,7 @@ def furnish(job: dict[str, Any]) -> None:
         mount("none", ROOM / name, None, BIND | REMOUNT | RDONLY | NOSUID | NODEV)
     mount(str(room / "s"), SOCKETS, None, BIND | REC)
     for folder in (HOME, tmp):
-        mount("tmpfs", folder, "tmpfs", NOSUID | NODEV, f"size={job['disk']},mode=1777")
+        mount("tmpfs", folder, "tmpfs", NOSUID | NODEV, f"size={job['disk']},nr_inodes={INODES},mode=1777")
     for kept in job["keep"]:  # what this Python needs and lies in /tmp
         place = tmp / Path(kept).relative_to("/tmp")
         place.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """A tiny lab of two exercises, and a course in which it is released."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -10,7 +11,7 @@ from autograde.course import Course, init_course
 from autograde.lab import Lab, load_lab
 from autograde.release import release
 
-TINY = Path(__file__).parent / "tiny"
+TINY = Path(__file__).parent / "autograde" / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,12 @@ class Class:
             cell.source = (answers or {}).get(grade_id, cell.source)
         nbformat.write(notebook, path)
         return path
+
+
+@pytest.fixture(scope="session")
+def class_in(tiny_lab: Lab) -> Callable[[Course], Class]:
+    """A class for a course in which the tiny lab is released."""
+    return lambda course: Class(course, tiny_lab)
 
 
 @pytest.fixture
