@@ -4,9 +4,10 @@ import asyncio
 import base64
 import binascii
 import logging
+import secrets
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +41,13 @@ _LOST = {
     "no time left": ("OutOfTime", "the notebook's time was used up before this cell"),
 }
 
+_MUST_FAIL = (
+    "assert 1 == 2, '{token}'",
+    "assert not [0], '{token}'",
+    "assert len('ab') == 3, '{token}'",
+    "assert isinstance('a', int), '{token}'",
+)
+
 # A kernel that is used once, and where it finds the questions of the checks.
 KernelFactory = Callable[[], AbstractContextManager[tuple[KernelManager, Path]]]
 
@@ -54,6 +62,7 @@ class Executed:
         answers: bytes that each check cell sent back, by index; none where it did not get to it.
         lost: cells that cost a kernel; the notebook was run again without them.
         flags: what `coursekit` noted in the kernel; a student can silence it, so it proves nothing.
+        unproven: cells that assert, before which a cell that must fail did not fail.
         replays: how often a fresh kernel was needed.
         spent: wall time of the student's cells, over all replays; the notebook's limit is on this.
         seconds: wall time of all cells, over all replays.
@@ -64,6 +73,7 @@ class Executed:
     answers: dict[int, bytes] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    unproven: list[int] = field(default_factory=list)
     replays: int = 0
     spent: float = 0.0
     seconds: float = 0.0
@@ -155,6 +165,8 @@ class _Run:
             left = self.limits.notebook_seconds - self.executed.spent
             if left < 1:
                 return None
+            if i not in self.checks and _asserts(cell):
+                await self._can_fail(i)
             if _is_ours(cell):
                 await self._prepare(i, cell)
             elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
@@ -213,6 +225,17 @@ class _Run:
         if isinstance(lines, list):
             self.executed.flags = [str(line)[:300] for line in lines[:20]]
 
+    async def _can_fail(self, i: int) -> None:
+        """Before a cell that asserts: one that must fail, or the other proves nothing."""
+        token = secrets.token_hex(8)
+        running = new_code_cell(secrets.choice(_MUST_FAIL).format(token=token))
+        self.client.seconds = 10
+        with suppress(DeadKernelError, CellTimeoutError):
+            await self.client.run(running, i)
+        errors = [output for output in running.outputs if output.output_type == "error"]
+        if not any(error.ename == "AssertionError" and token in error.evalue for error in errors):
+            self.executed.unproven.append(i)
+
     async def _one(self, i: int, cell: NotebookNode) -> None:
         source = cell.source
         if i in self.checks:
@@ -227,6 +250,11 @@ class _Run:
         self.executed.outputs[i] = outputs
         failed = any(output.output_type == "error" for output in outputs)
         self.executed.states[i] = "timeout" if self.client.timed_out else "error" if failed else "ran"
+
+
+def _asserts(cell: NotebookNode) -> bool:
+    nbgrader = cell.metadata.get("nbgrader", {})
+    return bool(nbgrader.get("grade") and not nbgrader.get("solution"))
 
 
 def _is_ours(cell: NotebookNode) -> bool:

@@ -59,9 +59,10 @@ def decide(
             outcomes.append(outcome)
             cell.outputs = [*_printed(outputs), *_shown(outcome, language)]
         elif nbgrader.get("grade") and not nbgrader.get("solution"):
-            cell.outputs = _checked_credit(
+            outputs = _checked_credit(
                 _printed_and_rest(outputs), master.cells[grade_id].points, grade_id, flags
             )
+            cell.outputs = _unproven(outputs, grade_id, flags) if i in executed.unproven else outputs
         else:
             cell.outputs = outputs
         cell.execution_count = len(sources) + 1
@@ -127,6 +128,14 @@ def _printed_and_rest(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
         if output.output_type == "stream":
             output.name = "stdout"
     return list(outputs)
+
+
+def _unproven(outputs: list[NotebookNode], grade_id: str, flags: list[str]) -> list[NotebookNode]:
+    """What stands below a cell whose assertions cannot have failed: it earns nothing until a person has looked."""
+    flags.append(f"{grade_id}: assertions do not fail in this kernel; its points wait for a person")
+    text = "a cell that must fail did not fail in this kernel, so that this one proves nothing"
+    error = new_output("error", ename="NotProven", evalue=text, traceback=[f"NotProven: {text}"])
+    return [*(output for output in outputs if output.output_type != "execute_result"), error]
 
 
 def _checked_credit(
