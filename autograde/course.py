@@ -1,5 +1,6 @@
 """A course directory: nbgrader's layout and configuration, the course's secret, and what autograde keeps beside them."""
 
+import logging
 import secrets
 import tomllib
 from dataclasses import dataclass
@@ -7,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nbgrader.apps import AutogradeApp
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import make_url
 from traitlets.config import Config
-from traitlets.config.loader import PyFileConfigLoader
 
 from autograde.errors import CourseError
 
@@ -66,9 +67,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Course:
-    """An nbgrader course directory; one that `autograde init` made has settings and a secret too."""
+    """An nbgrader course directory; one that `autograde init` made has settings and a secret too.
+
+    Attributes:
+        root: the folder.
+        arguments: settings of nbgrader as on its command line (`--Execute.timeout=60`), above those of its files.
+    """
 
     root: Path
+    arguments: tuple[str, ...] = ()
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -78,13 +85,11 @@ class Course:
 
     @cached_property
     def config(self) -> Config:
-        """nbgrader's configuration."""
-        path = self.root / "nbgrader_config.py"
-        config = (
-            PyFileConfigLoader(path.name, path=str(self.root)).load_config() if path.is_file() else Config()
-        )
-        config.CourseDirectory.root = str(self.root)
-        return config
+        """nbgrader's configuration, put together by nbgrader itself: its files, here and for the user, and the arguments."""
+        app = AutogradeApp(log_level=logging.ERROR)
+        app.initialize(list(self.arguments), root=str(self.root))
+        app.config.CourseDirectory.root = str(self.root)
+        return app.config
 
     @cached_property
     def nbgrader(self) -> CourseDirectory:

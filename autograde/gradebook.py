@@ -96,19 +96,18 @@ def _settle() -> None:
 
 
 def finalise(
-    root: str, assignment: str, student: str, notebooks: dict[str, str], files: dict[str, str]
+    course: Course, assignment: str, student: str, notebooks: dict[str, str], files: dict[str, str]
 ) -> tuple[float, float, bool]:
     """Record one executed submission; runs in the one process that writes the gradebook.
 
     Args:
-        root: the course directory.
+        course: where.
         notebooks: by name, the executed notebook as JSON.
         files: other files of the submission, by relative path.
 
     Returns:
         Score, maximum, and whether a person has still to grade something.
     """
-    course = Course(Path(root))
     with tempfile.TemporaryDirectory(prefix="stage-", dir=made(course.state)) as stage:
         staged = Path(stage, "submitted", student, assignment)
         staged.mkdir(parents=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -203,7 +203,7 @@ class _Grader:
         files = {str(relative): str(path) for relative, path in submission.files.items()}
         begin_record(self.course, self.assignment, job.student)
         record.score, record.max_score, record.needs_manual_grade = recorder.record(
-            str(self.course.root), self.assignment, job.student, notebooks, files
+            replace(self.course), self.assignment, job.student, notebooks, files
         )
         record.state = "salvaged" if salvaged else "repaired" if record.repairs else "graded"
         return record

@@ -43,9 +43,10 @@ CourseOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON line for each result.")]
 
 
-def course_of(path: Path | None) -> Course:
-    """The course named, or the one here or above."""
-    return Course(path.resolve()) if path else find_course(Path.cwd())
+def course_of(path: Path | None, arguments: Sequence[str] = ()) -> Course:
+    """The course named, or the one here or above; `arguments` are nbgrader's."""
+    root = path.resolve() if path else find_course(Path.cwd()).root
+    return Course(root, tuple(arguments))
 
 
 def labs_named(names: list[str], folder: Path) -> list[Lab]:

@@ -20,8 +20,9 @@ from autograde.commands.common import (
 from autograde.errors import AutogradeError
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
+    context: typer.Context,
     assignment: Annotated[str | None, typer.Argument()] = None,
     assignment_option: Annotated[
         str | None, typer.Option("--assignment", help="As for nbgrader autograde.")
@@ -36,13 +37,13 @@ def run(
     ] = "bubblewrap",
     course: CourseOption = None,
 ) -> None:
-    """Grade an assignment: a drop-in for `nbgrader autograde`."""
+    """Grade an assignment: a drop-in for `nbgrader autograde`, whose other options it takes too (`--db`, `--Execute.timeout`)."""
     from autograde.run import run as run_all
 
     name = assignment or assignment_option
     if not name:
         raise AutogradeError("which assignment? `autograde run ASSIGNMENT`")
-    there = course_of(course)
+    there = course_of(course, context.args)
     if isolation == "none":
         err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
     students = student or there.students(name)
