@@ -9,7 +9,8 @@ from rich.text import Text
 
 from autograde.ci import Graded
 from autograde.notebook import HIDDEN
-from coursekit.check.show import number, say
+from coursekit.check.light import number
+from coursekit.check.show import say
 from coursekit.check.verdict import Outcome
 
 SIGNS = {"correct": "✓", "partial": "◐", "incorrect": "✗", "error": "!", "not attempted": "○"}

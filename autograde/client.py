@@ -11,7 +11,7 @@ from nbformat.v4 import new_output
 
 from autograde.course import Limits
 from autograde.kernels import KernelManager
-from coursekit.check.collect import ANSWERS_MIME
+from coursekit.check.light import ANSWERS_MIME
 
 MAX_ANSWER_BYTES = 16 * 2**20
 

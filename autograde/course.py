@@ -3,6 +3,7 @@
 import logging
 import secrets
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ configure(c)
 _SETTINGS = """# Settings of `autograde` for this course.
 language = "{language}"        # of the released notebooks: "en" or "zh"
 labs = '{labs}'  # where the labs' sources are
+# preload = ["torch", "torchvision"]  # what is imported once for all kernels; default: what the labs import
 
 [limits]                 # of one submission
 cell_seconds = 60        # wall time of one cell
@@ -42,6 +44,18 @@ processes = 128
 output_bytes = 2000000   # what one cell may print
 disk_mb = 256
 """
+
+# What the notebooks of a deep-learning course import.
+DEFAULT_PRELOAD = (
+    "torch",
+    "torch._dynamo",  # which torch imports when the first optimiser is made
+    "torchvision",
+    "matplotlib.pyplot",
+    "coursekit.data",
+    "coursekit.models",
+    "coursekit.plot",
+    "coursekit.train",
+)
 
 DEFAULT_LIMITS = {
     "cell_seconds": 60,
@@ -106,6 +120,11 @@ class Course:
                 f"{SETTINGS}: unknown limit {', '.join(unknown)}; there are {', '.join(DEFAULT_LIMITS)}"
             )
         return Limits(**{**DEFAULT_LIMITS, **given})
+
+    @property
+    def preload(self) -> Sequence[str]:
+        """Modules that are imported once for all kernels."""
+        return self.settings.get("preload", DEFAULT_PRELOAD)
 
     @property
     def secret(self) -> bytes:

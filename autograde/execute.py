@@ -20,7 +20,7 @@ from autograde.errors import AutogradeError
 from autograde.evidence import PROBE, differences, seen
 from autograde.kernels import KernelManager
 from autograde.turns import Turns
-from coursekit.check.collect import ANSWERS_MIME
+from coursekit.check.light import ANSWERS_MIME
 from coursekit.check.tree import DamagedError, loads
 
 CellState = Literal["ran", "error", "timeout", "died", "no time left"]

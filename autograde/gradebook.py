@@ -1,6 +1,7 @@
 """Recording: nbgrader's gradebook and folders, written by nbgrader's own code, by one process at a time."""
 
 import copy
+import functools
 import glob
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import nbformat
+import nbgrader.api
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import (
@@ -46,6 +48,10 @@ class Recorder:
     def __enter__(self) -> Self:
         self._begin()
         return self
+
+    def begin(self) -> None:
+        """Start the process, which takes seconds; else the first record does."""
+        self.pool.submit(os.getpid)
 
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown()
@@ -83,7 +89,12 @@ class LoadExecuted(NbGraderPreprocessor):
 
 
 def _settle() -> None:
-    """In that process: Ctrl-C is for the run, so that what is being recorded is recorded; and it ends with the run."""
+    """In that process: Ctrl-C is for the run, so that what is being recorded is recorded; and it ends with the run.
+
+    nbgrader makes an engine of its own each of the ten times that it opens the gradebook for a submission, and each compiles every
+    statement anew; one serves them all.
+    """
+    nbgrader.api.create_engine = functools.cache(nbgrader.api.create_engine)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = multiprocessing.parent_process()
     assert run is not None  # we are a child

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable as Function
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from traitlets import Callable
 from autograde.course import Limits
 from autograde.errors import IsolationError
 from autograde.sandbox import INPUTS, Rooms, command, rooms
-from coursekit.check.collect import FLAGS
+from coursekit.check.light import FLAGS
 
 GRADING = {"NBGRADER_EXECUTION": "autograde"}
 
@@ -64,6 +65,9 @@ class Kernels(Protocol):
     """
 
     isolation: str
+
+    def begin(self) -> None:
+        """Start what takes time before the first kernel is asked for."""
 
     def rooms(self) -> AbstractContextManager[Rooms]:
         """Fresh folders for one kernel."""
@@ -165,6 +169,9 @@ class ColdKernels:
     def __init__(self, limits: Limits):
         self.limits = limits
 
+    def begin(self) -> None:
+        """Nothing takes time here."""
+
     def rooms(self) -> AbstractContextManager[Rooms]:
         """In a folder of their own."""
         return rooms()
@@ -172,22 +179,23 @@ class ColdKernels:
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that begins with bubblewrap."""
 
-        def start(cmd: list[str]) -> Bubblewrap:
-            with there.log.open("wb") as log:
-                return Bubblewrap(
-                    command(there, self.limits, cmd, GRADING),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
+        return SandboxKernelManager(there, partial(self.start, there)), INPUTS
 
-        return SandboxKernelManager(there, start), INPUTS
+    def start(self, there: Rooms, cmd: list[str]) -> Bubblewrap:
+        """The process of a kernel."""
+        with there.log.open("wb") as log:
+            return Bubblewrap(
+                command(there, self.limits, cmd, GRADING), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
 
 class BareKernels:
     """No sandbox, for `--isolation none`: a kernel works in a copy of the submission and can read everything."""
 
     isolation = "none"
+
+    def begin(self) -> None:
+        """Nothing takes time here."""
 
     def rooms(self) -> AbstractContextManager[Rooms]:
         """In a folder of their own."""

@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograde.lab import Cell, Lab
 from coursekit.check.exercise import Exercise
-from coursekit.check.show import number
+from coursekit.check.light import number
 
 HIDDEN = "-hidden"
 PUBLIC = "-check"

@@ -21,7 +21,8 @@ from autograde.course import Course
 from autograde.errors import CourseError
 from autograde.master import MasterNotebook, read_masters
 from autograde.record import Record, read_records
-from coursekit.check.show import LANGUAGES, number, say, with_code
+from coursekit.check.light import number
+from coursekit.check.show import LANGUAGES, say, with_code
 from coursekit.check.tree import Text
 
 MAX_BINS = 10

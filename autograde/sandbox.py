@@ -22,8 +22,8 @@ import platformdirs
 import coursekit
 from autograde.course import Limits
 from autograde.errors import IsolationError
-from coursekit.check.collect import FLAGS
-from coursekit.data.places import own_data
+from coursekit.check.light import FLAGS
+from coursekit.own_data import own_data
 
 ROOM = Path("/sandbox")
 HOME, WORK, INPUTS = ROOM / "home", ROOM / "home/work", ROOM / "inputs"

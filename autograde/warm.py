@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from autograde.course import Limits
-from autograde.errors import IsolationError
-from autograde.kernels import GRADING, KernelManager, SandboxKernelManager
+from autograde.kernels import GRADING, ColdKernels, KernelManager, Process, SandboxKernelManager
+from autograde.log import log
 from autograde.sandbox import (
     HOME,
     INPUTS,
@@ -34,19 +34,17 @@ from autograde.sandbox import (
 )
 
 PROGRAM = Path(__file__).with_name("zygote.py")
-MODULES = (
-    "torch",
-    "torch._dynamo",  # which torch imports when the first optimiser is made
-    "torchvision",
-    "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
+# What every kernel imports when it starts, and the checks with their answers.
+_KERNEL = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.extensions.storemagic",
+    "matplotlib_inline.backend_inline",
     "coursekit.check.collect",
-    "coursekit.data",
-    "coursekit.models",
-    "coursekit.plot",
-    "coursekit.train",
+    "coursekit.check.lab",
 )
 START = 180.0  # seconds the imports may take
 # What would start threads at import, which a fork loses.
@@ -58,68 +56,85 @@ _ONE_THREAD = {
 
 
 class WarmKernels:
-    """Kernels forked from one process; a context, which ends them all.
+    """Kernels forked from one process; a context, which ends them all. Where that process does not start, which is said,
+    each kernel starts from nothing.
 
     Args:
         limits: of each kernel.
-        modules: what to import beforehand.
-
-    Raises:
-        IsolationError: on entering, when the process does not start; the message says what stands in the way.
+        modules: what to import beforehand, besides what every kernel needs.
     """
 
     isolation = "bubblewrap"
 
-    def __init__(self, limits: Limits, modules: Sequence[str] = MODULES):
+    def __init__(self, limits: Limits, modules: Sequence[str]):
         self.limits, self.modules = limits, modules
         self.numbers, self.lock = itertools.count(), threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.cold: ColdKernels | None = None
 
     def __enter__(self) -> Self:
         self.folder = tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp")
         root = Path(self.folder.name)
         root.chmod(0o755)
-        self.place, self.skeleton, self.uid = root / "r", skeleton(), some_uid()
+        self.place, self.log, self.uid = root / "r", root / "log", some_uid()
         self.place.mkdir()
         give(self.place, self.uid)
-        try:
-            self._begin()
-        except IsolationError:
-            self.folder.cleanup()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end()
         self.folder.cleanup()
 
+    def begin(self) -> None:
+        """Start the process; its imports take seconds, and the first kernel waits for their end."""
+        with self.lock:
+            self._begin()
+
     def _begin(self) -> None:
+        self._end()
         (self.place / "zygote").unlink(missing_ok=True)
-        said = Path(self.folder.name, "log")
-        with said.open("wb") as log:
+        self.ready = False
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
             )
-        stdout = self.process.stdout
-        assert stdout is not None  # it is a pipe
-        in_time = select.select([stdout], [], [], START)[0]
-        if not in_time or stdout.readline() != b"ready\n":
-            self._end()
-            reason = said.read_text("utf-8", "replace").strip().splitlines() or [
-                f"its imports took more than {START:g} seconds" if not in_time else "it ended"
-            ]
-            raise IsolationError(f"the process that forks them does not start: {reason[-1]}")
 
     def _end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def _forks(self) -> bool:
+        """Whether the process is there; begun again where it was killed, as the kernels that it had went with it."""
+        with self.lock:
+            if self.cold is not None:
+                return False
+            if self.process is None or (self.ready and self.process.poll() is not None):
+                self._begin()
+            if self.ready:
+                return True
+            assert self.process is not None and self.process.stdout is not None
+            in_time = select.select([self.process.stdout], [], [], START)[0]
+            self.ready = bool(in_time) and self.process.stdout.readline() == b"ready\n"
+            if not self.ready:
+                said = self.log.read_text("utf-8", "replace").strip().splitlines()
+                reason = said[-1:] or [
+                    "it ended" if in_time else f"its imports took more than {START:g} seconds"
+                ]
+                log.warning(
+                    "Each kernel starts from nothing, which takes longer, as the process that forks them does not start: %s",
+                    reason[0],
+                )
+                self.cold = ColdKernels(self.limits)
+            return self.ready
 
     @contextmanager
     def rooms(self) -> Iterator[Rooms]:
         """Below the one folder that the process sees; no kernel sees another's."""
         root = self.place / str(next(self.numbers))
-        there = Rooms(root / "submission", root / "inputs", root / "s", self.skeleton)
+        there = Rooms(root / "submission", root / "inputs", root / "s", skeleton())
         for folder in (root, there.submission, there.inputs, there.sockets):
             folder.mkdir(mode=0o755)
         try:
@@ -130,7 +145,10 @@ class WarmKernels:
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that is forked when it is started."""
 
-        def start(cmd: list[str]) -> ForkedKernel:
+        def start(cmd: list[str]) -> Process:
+            if not self._forks():
+                assert self.cold is not None  # that is why it does not
+                return self.cold.start(there, cmd)
             give(there.sockets, self.uid)
             job = {
                 "room": there.sockets.parent.name,
@@ -140,9 +158,6 @@ class WarmKernels:
                 "disk": self.limits.disk_mb * 2**20,
                 "limits": {f"RLIMIT_{name.upper()}": value for name, value in rlimits(self.limits).items()},
             }
-            with self.lock:
-                if self.process.poll() is not None:  # it was killed; the kernels that it had went with it
-                    self._begin()
             return ForkedKernel(self.place / "zygote", job)
 
         return SandboxKernelManager(there, start), INPUTS
@@ -155,7 +170,7 @@ class WarmKernels:
             line += ["--perms", "1777", "--tmpfs", str(folder)]
         inside = {
             ROOM / "rooms": self.place,
-            ROOM / "skeleton": self.skeleton,
+            ROOM / "skeleton": skeleton(),
             ROOM / PROGRAM.name: PROGRAM,
         }
         line += bound(inside, writable=[ROOM / "rooms"])
@@ -169,6 +184,7 @@ class WarmKernels:
             "sh",
             sys.executable,
             str(ROOM / PROGRAM.name),
+            *_KERNEL,
             *self.modules,
         ]
         if os.getuid() != 0:

@@ -25,11 +25,11 @@ from nbgrader.api import Gradebook
 
 from autograde import demo
 from autograde.course import Course
+from autograde.grade import grade_notebook, released_files
 from autograde.intake import take_in
 from autograde.lab import Lab, load_lab
 from autograde.master import read_masters
 from autograde.release import HANDOUT, release
-from autograde.run import grade_notebook, released_files
 from autograde.warm import WarmKernels
 from benchmarks.result import Result, in_turn, medians
 
@@ -143,7 +143,7 @@ def _cells(course: Course, assignment: str) -> list[float]:
     masters = read_masters(course, assignment)
     released = released_files(course, assignment)
     seconds = []
-    with WarmKernels(course.limits) as kernels:
+    with WarmKernels(course.limits, course.preload) as kernels:
         for student in course.students(assignment):
             submission = take_in(student, course.path("submitted", student, assignment), masters)
             for master in masters:

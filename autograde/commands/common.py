@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,9 +23,11 @@ from rich.text import Text
 
 from autograde.course import Course, find_course
 from autograde.errors import AutogradeError
-from autograde.lab import Lab, find_labs, load_lab
 from autograde.record import Record
-from coursekit.check.show import number
+from coursekit.check.light import number
+
+if TYPE_CHECKING:
+    from autograde.lab import Lab
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,8 +51,10 @@ def course_of(path: Path | None, arguments: Sequence[str] = ()) -> Course:
     return Course(root, tuple(arguments))
 
 
-def labs_named(names: list[str], folder: Path) -> list[Lab]:
+def labs_named(names: list[str], folder: Path) -> "list[Lab]":
     """Labs by name (below `folder`) or by path."""
+    from autograde.lab import find_labs, load_lab
+
     paths = [Path(name) if Path(name, "lab.py").is_file() else folder / name for name in names]
     for path in paths:
         if not (path / "lab.py").is_file():

@@ -13,11 +13,11 @@ from rich.table import Table
 from autograde.commands.common import app, err, labs_named, out, progress_bar
 from autograde.course import Course, default_labs
 from autograde.errors import AutogradeError
-from autograde.lab import Lab, find_labs
-from coursekit.check.show import number
+from coursekit.check.light import number
 
 if TYPE_CHECKING:
     from autograde.demo import Pupil
+    from autograde.lab import Lab
 
 
 @app.command()
@@ -30,6 +30,7 @@ def demo(
     """Make a course, hand in a class of all sorts, grade it in the sandbox, and compare with the expected marks."""
     from autograde import demo as show
     from autograde.feedback import generate as write_feedback
+    from autograde.lab import find_labs
     from autograde.release import release
     from autograde.report import write_report
 

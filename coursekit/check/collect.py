@@ -10,10 +10,8 @@ import os
 from pathlib import Path
 
 from coursekit.check.call import answer
+from coursekit.check.light import ANSWERS_MIME, FLAGS
 from coursekit.check.tree import Tree, dumps, loads
-
-FLAGS = "COURSEKIT_FLAGS"
-ANSWERS_MIME = "application/x-coursekit-answers"
 
 
 def collect(path: str) -> None:

@@ -6,6 +6,7 @@ import re
 import textwrap
 from typing import Any
 
+from coursekit.check.light import number
 from coursekit.check.tree import Text
 from coursekit.check.verdict import Outcome
 
@@ -33,11 +34,6 @@ def language(bundle_language: str = "en") -> str:
 def say(text: Text, lang: str) -> str:
     """The sentence in a language; English where there is none, "" for an empty text."""
     return text.get(lang) or text.get("en", "")
-
-
-def number(value: float) -> str:
-    """2.0 as "2", 1.3333 as "1.33"."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def as_text(outcome: Outcome, lang: str) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from coursekit.data import origins
 from coursekit.data.images import image_set, read_mnist, read_mnist_5k
-from coursekit.data.places import own_data
 from coursekit.data.sources import Source
 from coursekit.data.tasks import pair_set, span_set, tag_set
 from coursekit.data.texts import corpus, review_set, shuffled_lines, table_set
+from coursekit.own_data import own_data
 
 
 @dataclass(frozen=True)

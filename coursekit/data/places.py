@@ -2,12 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 
 import platformdirs
-
-from coursekit.data.errors import DataError
 
 
 def data_home() -> Path:
@@ -22,22 +19,6 @@ def places(root: str | Path | None = None) -> Iterator[tuple[str, Path]]:
     if os.environ.get("COURSEKIT_HOME"):
         yield "$COURSEKIT_HOME", Path(os.environ["COURSEKIT_HOME"]).expanduser()
     yield "the user cache", data_home()
-
-
-def own_data() -> Path:
-    """The folder of the project's own data: `data/` of its source, or in the package once that is installed.
-
-    Raises:
-        DataError: it is in neither place.
-    """
-    package = Path(str(resources.files("coursekit")))
-    folders = (package / "data" / "embedded", package.parent / "data")
-    for folder in folders:
-        if (folder / "reviews_en.tsv").is_file():
-            return folder
-    raise DataError(
-        f"coursekit is installed without its own data, which should lie in {folders[0]}: install it again"
-    )
 
 
 def missing(folder: Path, names: Iterable[str]) -> list[str]:

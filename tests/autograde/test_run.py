@@ -14,11 +14,12 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograde.course import Course
+from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.kernels import kernels_of
 from autograde.master import read_masters
 from autograde.record import read_record, read_records
-from autograde.run import grade_notebook, run
+from autograde.run import run
 
 pytestmark = pytest.mark.slow
 
