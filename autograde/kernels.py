@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable as Function
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from traitlets import Callable
 from autograde.course import Limits
 from autograde.errors import IsolationError
 from autograde.sandbox import INPUTS, Rooms, command, rooms
+from autograde.seccomp import program
 from coursekit.check.light import FLAGS
 
 GRADING = {"NBGRADER_EXECUTION": "autograde"}
@@ -183,9 +185,17 @@ class ColdKernels:
 
     def start(self, there: Rooms, cmd: list[str]) -> Bubblewrap:
         """The process of a kernel."""
-        with there.log.open("wb") as log:
+        with there.log.open("wb") as log, tempfile.TemporaryFile() as rules:
+            rules.write(program())
+            rules.seek(0)
+            filtered = ["--seccomp", str(rules.fileno())] if program() else []
+            line = command(there, self.limits, cmd, GRADING)
             return Bubblewrap(
-                command(there, self.limits, cmd, GRADING), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [line[0], *filtered, *line[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[rules.fileno()],
             )
 
 

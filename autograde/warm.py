@@ -32,6 +32,7 @@ from autograde.sandbox import (
     variables,
     walls,
 )
+from autograde.seccomp import program
 
 PROGRAM = Path(__file__).with_name("zygote.py")
 # What every kernel imports when it starts, and the checks with their answers.
@@ -78,6 +79,8 @@ class WarmKernels:
         root.chmod(0o755)
         self.place, self.log, self.uid = root / "r", root / "log", some_uid()
         self.place.mkdir()
+        self.filter = root / "filter"
+        self.filter.write_bytes(program())
         give(self.place, self.uid)
         return self
 
@@ -172,6 +175,7 @@ class WarmKernels:
             ROOM / "rooms": self.place,
             ROOM / "skeleton": skeleton(),
             ROOM / PROGRAM.name: PROGRAM,
+            ROOM / "filter": self.filter,
         }
         line += bound(inside, writable=[ROOM / "rooms"])
         line += variables(_ONE_THREAD | GRADING)

@@ -41,6 +41,7 @@ RDONLY, NOSUID, NODEV, REMOUNT, BIND, MOVE, REC, PRIVATE = (
     0x4000,
     0x40000,
 )
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAPABILITY_VERSION_3 = 24, 47, 4, 0x20080522
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -100,6 +101,20 @@ def give_up_capabilities() -> None:
     called(libc.capset(header, data), "capset")
 
 
+class Program(ctypes.Structure):
+    """`sock_fprog` of the system: a filter, as the number of its instructions and their place."""
+
+    _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def refuse_calls() -> None:
+    """From now on the filter of system calls holds, if there is one; nothing takes it back."""
+    code = (ROOM / "filter").read_bytes()
+    if code:
+        filter = Program(len(code) // 8, ctypes.cast(ctypes.c_char_p(code), ctypes.c_void_p))
+        called(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(filter), 0, 0), "seccomp")
+
+
 def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
     """In the child that is process 1 of its namespace: the notebook's kernel, in a copy of the submission.
 
@@ -112,6 +127,7 @@ def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
     for name, value in job["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
     give_up_capabilities()
+    refuse_calls()
     log = os.open(SOCKETS / "kernel.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)

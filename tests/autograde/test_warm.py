@@ -1,5 +1,6 @@
 """Kernels forked in the sandbox: each for itself, as from a process of its own; what ends them is told apart."""
 
+import errno
 import logging
 import os
 import subprocess
@@ -213,3 +214,35 @@ def test_where_they_cannot_be_had_it_is_said_and_graded_all_the_same(
 def test_one_submission_needs_no_warm_process():
     with suited_kernels("bubblewrap", LIMITS, 1) as kernels:
         assert isinstance(kernels, ColdKernels)
+
+
+CALLS = """
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def refused(number, *arguments):
+    ctypes.set_errno(0)
+    return libc.syscall(number, *arguments) == -1 and ctypes.get_errno()
+# unshare, ptrace, bpf, keyctl, io_uring_setup, userfaultfd on x86-64 and, in the same order, on arm64
+numbers = {"x86_64": (272, 101, 321, 250, 425, 323), "aarch64": (97, 117, 280, 219, 425, 282)}
+print([refused(n, 0, 0, 0, 0) for n in numbers[__import__("platform").machine()]])
+def family(number):
+    try:
+        socket.socket(number, socket.SOCK_RAW if number == 17 else socket.SOCK_STREAM).close()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print([family(n) for n in (1, 2, 17, 38, 40)])
+import os, threading, subprocess
+thread = threading.Thread(target=print, args=("threads and programs run",)); thread.start(); thread.join()
+print(subprocess.run(["echo", "on"], capture_output=True).stdout)
+"""
+
+
+@pytest.mark.parametrize("kind", ["warm", "cold"])
+def test_system_calls_that_nobody_needs_are_refused(kind, warm):
+    [said] = printed(warm if kind == "warm" else ColdKernels(LIMITS), CALLS)
+    assert said.splitlines() == [
+        str([errno.EPERM] * 6),
+        "[None, None, 'EAFNOSUPPORT', 'EAFNOSUPPORT', 'EAFNOSUPPORT']",
+        "threads and programs run",
+        "b'on\\n'",
+    ]
