@@ -13,11 +13,11 @@ from autograde.errors import AutogradeError
 from autograde.feedback import without_values
 from autograde.grade import grade_notebook
 from autograde.intake import take_in
-from autograde.kernels import kernels_of
 from autograde.lab import Lab
 from autograde.master import MasterCell, MasterNotebook
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN, HIDDEN
 from autograde.sandbox import check_isolation
+from autograde.warm import suited_kernels
 from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, BundleError, encode, installed_labs, read_bundle, write_bundle
 from coursekit.check.verdict import Outcome
@@ -94,15 +94,16 @@ def grade(
             return graded
         graded.written = sum(cell.grade and cell.solution for cell in master.cells.values())
         limits = Limits(**DEFAULT_LIMITS)
-        outcomes, _ = grade_notebook(
-            master,
-            submission.notebooks[name],
-            submission.files,
-            limits,
-            kernels_of(isolation, limits),
-            submission.language,
-            submission.flags,
-        )
+        with suited_kernels(isolation, limits) as kernels:
+            outcomes, _ = grade_notebook(
+                master,
+                submission.notebooks[name],
+                submission.files,
+                limits,
+                kernels,
+                submission.language,
+                submission.flags,
+            )
         graded.outcomes = {
             grade_id: without_values(outcome) if grade_id.endswith(HIDDEN) else outcome
             for grade_id, outcome in outcomes.items()

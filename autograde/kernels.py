@@ -1,5 +1,6 @@
 """Kernels for submissions: each in a sandbox of its own, started from nothing, or bare where no sandbox is wanted."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Callable
 
+from autograde.cgroups import ControlGroups
 from autograde.course import Limits
 from autograde.errors import IsolationError
 from autograde.sandbox import INPUTS, Rooms, command, rooms
@@ -168,15 +170,18 @@ class ColdKernels:
 
     isolation = "bubblewrap"
 
-    def __init__(self, limits: Limits):
-        self.limits = limits
+    def __init__(self, limits: Limits, groups: ControlGroups | None = None):
+        self.limits, self.groups = limits, groups or ControlGroups(limits)
+        self.numbers = itertools.count()
 
     def begin(self) -> None:
         """Nothing takes time here."""
 
-    def rooms(self) -> AbstractContextManager[Rooms]:
+    @contextmanager
+    def rooms(self) -> Iterator[Rooms]:
         """In a folder of their own."""
-        return rooms()
+        with self.groups.group(f"cold{next(self.numbers)}") as group, rooms(group) as there:
+            yield there
 
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that begins with bubblewrap."""
@@ -191,7 +196,7 @@ class ColdKernels:
             filtered = ["--seccomp", str(rules.fileno())] if program() else []
             line = command(there, self.limits, cmd, GRADING)
             return Bubblewrap(
-                [line[0], *filtered, *line[1:]],
+                there.group.around([line[0], *filtered, *line[1:]]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,16 +3,14 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
 
 from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.gradebook import Recorder
-from autograde.kernels import Kernels, kernels_of
 from autograde.record import Record, only_run, read_record, write_record
 from autograde.sandbox import check_isolation
 from autograde.turns import Turns
-from autograde.warm import WarmKernels
+from autograde.warm import suited_kernels
 
 
 def run(
@@ -58,7 +56,7 @@ def _run(
     new = sum(record is None for record in records.values())
     # More threads than turns: while cells run, the next kernels are started, and results wait to be recorded.
     with (
-        suited_kernels(isolation, course, len(chosen)) as kernels,
+        suited_kernels(isolation, course.limits, course.preload, len(chosen)) as kernels,
         Recorder() as recorder,
         ThreadPoolExecutor(3 * workers) as pool,
     ):
@@ -91,13 +89,6 @@ def _run(
             turns.stop()
             raise
     return [done[student] for student in sorted(done)]
-
-
-def suited_kernels(isolation: str, course: Course, count: int) -> AbstractContextManager[Kernels]:
-    """Warm kernels for more than one submission; else others."""
-    if isolation == "bubblewrap" and count > 1:
-        return WarmKernels(course.limits, course.preload)
-    return nullcontext(kernels_of(isolation, course.limits))
 
 
 def _write(course: Course, assignment: str, record: Record) -> None:

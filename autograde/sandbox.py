@@ -20,6 +20,7 @@ from pathlib import Path
 import platformdirs
 
 import coursekit
+from autograde.cgroups import NO_GROUP, Group
 from autograde.course import Limits
 from autograde.errors import IsolationError
 from coursekit.check.light import FLAGS
@@ -50,6 +51,7 @@ class Rooms:
     inputs: Path
     sockets: Path
     skeleton: Path
+    group: Group = NO_GROUP
 
     @property
     def log(self) -> Path:
@@ -58,10 +60,10 @@ class Rooms:
 
 
 @contextmanager
-def rooms() -> Iterator[Rooms]:
+def rooms(group: Group = NO_GROUP) -> Iterator[Rooms]:
     """Fresh rooms for one submission; the paths are short because socket paths must be."""
     with tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp") as root:
-        there = Rooms(Path(root, "submission"), Path(root, "inputs"), Path(root, "s"), skeleton())
+        there = Rooms(Path(root, "submission"), Path(root, "inputs"), Path(root, "s"), skeleton(), group)
         for folder in (there.submission, there.inputs, there.sockets):
             folder.mkdir()
         Path(root).chmod(0o755)

@@ -5,17 +5,28 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from autograde.cgroups import ControlGroups, Group
 from autograde.course import Limits
-from autograde.kernels import GRADING, ColdKernels, KernelManager, Process, SandboxKernelManager
+from autograde.errors import AutogradeError, IsolationError
+from autograde.kernels import (
+    GRADING,
+    ColdKernels,
+    KernelManager,
+    Kernels,
+    Process,
+    SandboxKernelManager,
+    kernels_of,
+)
 from autograde.log import log
 from autograde.sandbox import (
     HOME,
@@ -47,6 +58,7 @@ _KERNEL = (
     "coursekit.check.collect",
     "coursekit.check.lab",
 )
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 START = 180.0  # seconds the imports may take
 # What would start threads at import, which a fork loses.
 _ONE_THREAD = {
@@ -54,6 +66,28 @@ _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+
+@contextmanager
+def suited_kernels(
+    isolation: str, limits: Limits, preload: Sequence[str] = (), count: int = 1
+) -> Iterator[Kernels]:
+    """Warm kernels for more than one submission, else cold ones; in control groups where the system lets us make some.
+
+    Raises:
+        IsolationError: when there is no isolation of that name.
+    """
+    if isolation != "bubblewrap":
+        yield kernels_of(isolation, limits)
+        return
+    with ExitStack() as stack:
+        groups = ControlGroups(limits)
+        with suppress(
+            IsolationError
+        ):  # `autograde doctor` says what stands in the way; limits of processes hold
+            stack.enter_context(groups)
+        kernels = WarmKernels(limits, preload, groups) if count > 1 else ColdKernels(limits, groups)
+        yield stack.enter_context(kernels) if isinstance(kernels, WarmKernels) else kernels
 
 
 class WarmKernels:
@@ -67,8 +101,8 @@ class WarmKernels:
 
     isolation = "bubblewrap"
 
-    def __init__(self, limits: Limits, modules: Sequence[str]):
-        self.limits, self.modules = limits, modules
+    def __init__(self, limits: Limits, modules: Sequence[str], groups: ControlGroups | None = None):
+        self.limits, self.modules, self.groups = limits, modules, groups or ControlGroups(limits)
         self.numbers, self.lock = itertools.count(), threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.cold: ColdKernels | None = None
@@ -130,20 +164,21 @@ class WarmKernels:
                     "Each kernel starts from nothing, which takes longer, as the process that forks them does not start: %s",
                     reason[0],
                 )
-                self.cold = ColdKernels(self.limits)
+                self.cold = ColdKernels(self.limits, self.groups)
             return self.ready
 
     @contextmanager
     def rooms(self) -> Iterator[Rooms]:
         """Below the one folder that the process sees; no kernel sees another's."""
         root = self.place / str(next(self.numbers))
-        there = Rooms(root / "submission", root / "inputs", root / "s", skeleton())
-        for folder in (root, there.submission, there.inputs, there.sockets):
-            folder.mkdir(mode=0o755)
-        try:
-            yield there
-        finally:
-            subprocess.run(["rm", "-rf", "--", str(root)], check=False)
+        with self.groups.group(root.name) as group:
+            there = Rooms(root / "submission", root / "inputs", root / "s", skeleton(), group)
+            for folder in (root, there.submission, there.inputs, there.sockets):
+                folder.mkdir(mode=0o755)
+            try:
+                yield there
+            finally:
+                subprocess.run(["rm", "-rf", "--", str(root)], check=False)
 
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel that is forked when it is started."""
@@ -155,13 +190,14 @@ class WarmKernels:
             give(there.sockets, self.uid)
             job = {
                 "room": there.sockets.parent.name,
+                "group": bool(there.group.folders),
                 "sockets": str(there.sockets),
                 "argv": cmd[3:],  # after python -m ipykernel_launcher
                 "keep": [str(path) for path in environment() if path.is_relative_to("/tmp")],
                 "disk": self.limits.disk_mb * 2**20,
                 "limits": {f"RLIMIT_{name.upper()}": value for name, value in rlimits(self.limits).items()},
             }
-            return ForkedKernel(self.place / "zygote", job)
+            return ForkedKernel(self.place / "zygote", job, there.group)
 
         return SandboxKernelManager(there, start), INPUTS
 
@@ -204,12 +240,22 @@ class ForkedKernel:
     stdin = stdout = stderr = None
     pid = 0  # it has one in a namespace of its own only
 
-    def __init__(self, zygote: Path, job: dict[str, object]):
+    def __init__(self, zygote: Path, job: dict[str, object], group: Group):
         self.returncode: int | None = None
         self.fault = ""
         self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.connection.connect(str(zygote))
         self.connection.sendall(json.dumps(job).encode() + b"\n")
+        if not group.folders:
+            return
+        # The system says who sends, by its number outside.
+        self.connection.settimeout(START)
+        word, said, *_ = self.connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        if not word:
+            raise AutogradeError("the process that forks kernels is gone")
+        group.add(_CREDENTIALS.unpack(said[0][2])[0])
+        self.connection.sendall(b"\n")
 
     def poll(self) -> int | None:
         """The exit status; None as long as it lives."""

@@ -2,7 +2,8 @@
 
 A request is one line of JSON on the socket `zygote` in ROOMS: `room`, a folder there; `argv`, the kernel's arguments; `limits`,
 names of `resource` with their values; `disk`, bytes of each writable folder; `sockets`, where
-the room's folder of sockets lies outside; `keep`, folders below /tmp that stay to be seen. The process forks, and the child takes
+the room's folder of sockets lies outside; `keep`, folders below /tmp that stay to be seen; `group`, whether the fork
+says a word and waits for one, in between it is put into a control group. The process forks, and the child takes
 namespaces of its own for users, mounts, processes and ipc, sees its own room and nobody else's, gives up every capability
 and runs the notebook's kernel as process 1. The connection stays open as long as the kernel lives: what ended it is
 said there as one more line, and whoever closes the connection kills the kernel.
@@ -121,6 +122,7 @@ def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
     What goes wrong before it is one is for the pipe `saying`.
     """
     mount("proc", Path("/proc"), "proc", NOSUID | NODEV)
+    Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this and what it starts goes first
     shutil.copytree(ROOM / "skeleton", HOME, dirs_exist_ok=True)
     shutil.copytree(ROOM / "submission", WORK, dirs_exist_ok=True)
     os.chdir(WORK)
@@ -147,6 +149,9 @@ def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
 
 def serve(connection: socket.socket, job: dict[str, Any]) -> None:
     """In the child: start the kernel and wait with it."""
+    if job["group"]:
+        connection.sendall(b"\n")
+        connection.recv(1)
     enter_namespaces()
     furnish(job)
     said, saying = os.pipe()

@@ -16,13 +16,14 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-import autograde.run as run_module
+import autograde.warm as warm_module
+from autograde.cgroups import ControlGroups
 from autograde.course import Limits
 from autograde.errors import AutogradeError
 from autograde.execute import Executed, execute
 from autograde.kernels import ColdKernels, Kernels, furnished
-from autograde.run import run, suited_kernels
-from autograde.warm import PROGRAM, WarmKernels
+from autograde.run import run
+from autograde.warm import PROGRAM, WarmKernels, suited_kernels
 
 pytestmark = pytest.mark.slow
 
@@ -201,10 +202,10 @@ def test_where_they_cannot_be_had_it_is_said_and_graded_all_the_same(
     for student in ("ada", "bob"):
         students.submit(student, {"scale": SCALE})
 
-    def refuse(limits: Limits) -> WarmKernels:
-        return WarmKernels(limits, ("no_such_module",))
+    def refuse(limits: Limits, preload: object, groups: ControlGroups) -> WarmKernels:
+        return WarmKernels(limits, ("no_such_module",), groups)
 
-    monkeypatch.setattr(run_module, "WarmKernels", refuse)
+    monkeypatch.setattr(warm_module, "WarmKernels", refuse)
     with caplog.at_level(logging.WARNING, "autograde"):
         records = run(tiny_course, "tiny")
     assert [r.score for r in records] == [3.0, 3.0]
