@@ -74,6 +74,7 @@ class ControlGroups:
                     if folder.is_dir():
                         _remove(folder)
                 _remove(base)
+        self.bases.clear()
 
     def _places(self) -> list[tuple[Path, dict[str, str]]]:
         """Where we may make groups: the parent in each hierarchy, and how its groups are limited."""

@@ -1,7 +1,10 @@
 """nbclient's client with our limits."""
 
 import asyncio
+import atexit
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from jupyter_core.utils import ensure_async
@@ -10,6 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from autograde.course import Limits
+from autograde.errors import AutogradeError
 from autograde.kernels import KernelManager
 from coursekit.check.light import ANSWERS_MIME
 
@@ -36,11 +40,32 @@ class Client(NotebookClient):
             extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )
         km.log = quiet
+        self.manager = km
         self.seconds: float = limits.cell_seconds
         self.limits = limits
         self.printed = 0
         self.timed_out = False
         self.stop: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def kernel(self) -> AsyncIterator[None]:
+        """The kernel, started and ready.
+
+        Raises:
+            AutogradeError: it does not start.
+        """
+        started = False
+        try:
+            async with self.async_setup_kernel(cleanup_kc=True):
+                started = True
+                yield
+        except RuntimeError as error:
+            if started:
+                raise
+            atexit.unregister(
+                self._cleanup_kernel
+            )  # nbclient has cleaned up already, and fails a second time
+            raise AutogradeError(f"no kernel starts: {self.manager.fault() or error}") from error
 
     async def run(self, cell: NotebookNode, cell_index: int) -> None:
         """Run one cell within the limits."""

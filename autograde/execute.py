@@ -145,7 +145,7 @@ class _Run:
 
     async def all(self, turns: Turns) -> int | None:
         """Run every code cell, in our turn; the index of the one that cost the kernel, or None."""
-        async with self.client.async_setup_kernel(cleanup_kc=True):
+        async with self.client.kernel():
             with turns:
                 start = time.monotonic()
                 try:

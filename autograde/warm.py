@@ -106,6 +106,7 @@ class WarmKernels:
         self.numbers, self.lock = itertools.count(), threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.cold: ColdKernels | None = None
+        self.reason = ""
 
     def __enter__(self) -> Self:
         self.folder = tempfile.TemporaryDirectory(prefix="ag-", dir="/tmp")
@@ -143,7 +144,7 @@ class WarmKernels:
             assert self.process.stdout is not None
             self.process.stdout.close()
 
-    def _forks(self) -> bool:
+    def forks(self) -> bool:
         """Whether the process is there; begun again where it was killed, as the kernels that it had went with it."""
         with self.lock:
             if self.cold is not None:
@@ -160,10 +161,8 @@ class WarmKernels:
                 reason = said[-1:] or [
                     "it ended" if in_time else f"its imports took more than {START:g} seconds"
                 ]
-                log.warning(
-                    "Each kernel starts from nothing, which takes longer, as the process that forks them does not start: %s",
-                    reason[0],
-                )
+                self.reason = f"the process that forks them does not start: {reason[0]}"
+                log.warning("Each kernel starts from nothing, which takes longer, as %s", self.reason)
                 self.cold = ColdKernels(self.limits, self.groups)
             return self.ready
 
@@ -184,7 +183,7 @@ class WarmKernels:
         """A kernel that is forked when it is started."""
 
         def start(cmd: list[str]) -> Process:
-            if not self._forks():
+            if not self.forks():
                 assert self.cold is not None  # that is why it does not
                 return self.cold.start(there, cmd)
             give(there.sockets, self.uid)

@@ -30,6 +30,8 @@ class Finding:
 class Report(list[Finding]):
     """Findings that print as text, and as a table in a notebook."""
 
+    purpose = "that the labs need"
+
     @property
     def ok(self) -> bool:
         """Whether all that is needed is there."""
@@ -39,7 +41,7 @@ class Report(list[Finding]):
     def summary(self) -> str:
         """In a sentence."""
         missing = [finding.what for finding in self if finding.needed and not finding.ok]
-        return f"Missing: {', '.join(missing)}." if missing else "All that the labs need is here."
+        return f"Missing: {', '.join(missing)}." if missing else f"All {self.purpose} is here."
 
     def text(self, width: int | None = None) -> str:
         """In lines of `width` characters; None wraps nothing, so that a line is an item."""
