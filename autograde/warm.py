@@ -86,8 +86,10 @@ def suited_kernels(
             IsolationError
         ):  # `autograde doctor` says what stands in the way; limits of processes hold
             stack.enter_context(groups)
-        kernels = WarmKernels(limits, preload, groups) if count > 1 else ColdKernels(limits, groups)
-        yield stack.enter_context(kernels) if isinstance(kernels, WarmKernels) else kernels
+        if count > 1:
+            yield stack.enter_context(WarmKernels(limits, preload, groups))
+        else:
+            yield ColdKernels(limits, groups)
 
 
 class WarmKernels:
