@@ -11,12 +11,12 @@ from autograde.cases import Workshop, seed_of
 from autograde.course import DEFAULT_LIMITS, Course, Limits
 from autograde.errors import AutogradeError
 from autograde.feedback import without_values
+from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.kernels import kernels_of
 from autograde.lab import Lab
 from autograde.master import MasterCell, MasterNotebook
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN, HIDDEN
-from autograde.run import grade_notebook
 from autograde.sandbox import check_isolation
 from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, BundleError, encode, installed_labs, read_bundle, write_bundle

@@ -19,12 +19,12 @@ from nbformat import NotebookNode
 
 from autograde import demo
 from autograde.course import default_labs
+from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.kernels import ColdKernels
 from autograde.lab import load_lab
 from autograde.master import MasterNotebook, read_masters
 from autograde.release import release
-from autograde.run import grade_notebook
 from benchmarks.result import Result, in_turn, medians
 from coursekit.check.lab import SUFFIX
 

@@ -25,11 +25,12 @@ from nbgrader.api import Gradebook
 
 from autograde import demo
 from autograde.course import Course
+from autograde.grade import grade_notebook
+from autograde.inputs import released_files
 from autograde.intake import take_in
 from autograde.lab import Lab, load_lab
 from autograde.master import read_masters
 from autograde.release import HANDOUT, release
-from autograde.run import grade_notebook, released_files
 from autograde.warm import WarmKernels
 from benchmarks.result import Result, in_turn, medians
 

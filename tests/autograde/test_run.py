@@ -14,11 +14,12 @@ import pytest
 from nbgrader.api import Gradebook
 
 from autograde.course import Course
+from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.kernels import kernels_of
 from autograde.master import read_masters
 from autograde.record import read_record, read_records
-from autograde.run import grade_notebook, run
+from autograde.run import run
 
 pytestmark = pytest.mark.slow
 
@@ -207,7 +208,7 @@ def test_a_kernel_ends_with_its_notebook(tiny_course, students, isolation):
 def test_a_fault_of_ours_is_failed_not_zero_and_touches_nobody(tiny_course, students, monkeypatch):
     students.submit("ada", {"scale": SCALE})
     students.submit("bob", {"scale": SCALE})
-    import autograde.run as module
+    import autograde.grader as module
 
     real = module.take_in
 

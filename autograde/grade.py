@@ -1,0 +1,52 @@
+"""One notebook: run in a sandbox, its checks decided outside."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from autograde.course import Limits
+from autograde.execute import Executed, execute, questions_name
+from autograde.kernels import Kernels, furnished
+from autograde.master import MasterNotebook
+from autograde.turns import Turns
+from autograde.verdict import decide
+from coursekit.check.tree import dumps
+from coursekit.check.verdict import Outcome
+
+
+def grade_notebook(
+    master: MasterNotebook,
+    notebook: NotebookNode,
+    files: Mapping[Path, Path],
+    limits: Limits,
+    kernels: Kernels,
+    language: str,
+    flags: list[str],
+    turns: Turns | None = None,
+) -> tuple[dict[str, Outcome], Executed]:
+    """Run one notebook in a sandbox and decide its checks; its cells get their outputs.
+
+    Args:
+        master: the release, with the expected values.
+        notebook: as merged at intake.
+        files: what lies beside the notebook, by relative path.
+        limits: of time, memory and output.
+        kernels: where the kernels come from.
+        language: of the boxes, "en" or "zh".
+        flags: suspicions for a person; added to.
+        turns: see `execute`.
+
+    Returns:
+        The outcome of each check by grade id, in the notebook's order, and what came of the run.
+    """
+    by_grade_id = {
+        cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
+    }
+    checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
+    questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
+    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
+    flags += executed.flags
+    outcomes = decide(master, notebook, executed, language, flags)
+    grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)
+    return dict(zip(grade_ids, outcomes, strict=True)), executed
