@@ -130,7 +130,7 @@ class Grader:
         flags = self._hook("pre", job.student, recorder)
         digest = self.digest(job.student) if self.hooks["pre"] else job.digest
         folder = self.course.path("submitted", job.student, self.assignment)
-        submission = take_in(job.student, folder, self.masters, outputs=not self.runs)
+        submission = take_in(job.student, folder, self.masters, not self.runs)
         names = [master.name for master in self.masters]
         submission.files, odd = files_beside(self.course, submission.files, folder, self.released, names)
         record = Record(

@@ -37,7 +37,11 @@ def chosen_students(course: Course, assignment: str, patterns: Sequence[str] | N
         if not found:
             folder = course.path("submitted", pattern, assignment)
             close = difflib.get_close_matches(pattern, there, 3)
-            hint = f"did you mean {', '.join(close)}?" if close else f"{len(there)} others have handed in"
+            hint = (
+                f"did you mean {', '.join(close)}?"
+                if close
+                else f"there are: {', '.join(there[:9]) or 'none'}"
+            )
             raise CourseError(f"no submission of {assignment}: there is no {folder}; {hint}")
         chosen |= set(found)
     excluded = course.nbgrader.student_id_exclude.split(",")

@@ -41,9 +41,7 @@ class Submission:
     language: str = "en"
 
 
-def take_in(
-    student: str, folder: Path, masters: list[MasterNotebook], *, outputs: bool = False
-) -> Submission:
+def take_in(student: str, folder: Path, masters: list[MasterNotebook], outputs: bool = False) -> Submission:
     """Read a submission folder; with the notebooks' `outputs` where they are not to be run."""
     submission = Submission(student, folder)
     files = _ordinary_files(folder, submission)

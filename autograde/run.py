@@ -28,6 +28,7 @@ def run(
     force: bool = False,
     jobs: int | None = None,
     isolation: str = "bubblewrap",
+    on_start: Callable[[int], None] = lambda count: None,
     on_record: Callable[[Record], None] = lambda record: None,
 ) -> list[Record]:
     """Grade the submissions of an assignment; those that are graded already and have not changed are kept.
@@ -39,6 +40,7 @@ def run(
         force: grade again what is graded already.
         jobs: submissions at a time; default: as many as there are processors.
         isolation: "bubblewrap" or "none".
+        on_start: called with the number of submissions.
         on_record: called with each record.
 
     Returns:
@@ -63,6 +65,7 @@ def run(
     with only_run(course):
         grader = Grader(course, assignment, masters, Turns(max(1, jobs or os.cpu_count() or 1)), runs)
         chosen = chosen_students(course, assignment, students)
+        on_start(len(chosen))
         return _run(grader, chosen, force or grader.converter.force, isolation, on_record)
 
 

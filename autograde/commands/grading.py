@@ -43,16 +43,14 @@ def run(
     Such as `--notebook "p*"`, `--db URL`, `--no-execute`, `--assignment NAME`, `--Execute.timeout=60`; docs/nbgrader.md
     has them all.
     """
-    from autograde.inputs import chosen_students
     from autograde.run import run as run_all
 
     there = _course_or_id(course, arguments or [])
     name = _assignment_of(there)
     patterns = [_unquoted(each) for each in student] if student else None
-    students = chosen_students(there, name, patterns)
     if isolation == "none":
         err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
-    with progress_bar(len(students), f"grading {name}") as progress:
+    with progress_bar(0, f"grading {name}") as progress:
         task = progress.task_ids[0]
         try:
             records = run_all(
@@ -62,11 +60,12 @@ def run(
                 force=force,
                 jobs=jobs,
                 isolation=isolation,
+                on_start=lambda count: progress.update(task, total=count),
                 on_record=lambda record: progress.advance(task),
             )
         except KeyboardInterrupt:
-            done = progress.tasks[0].completed
-            err.print(f"stopped: {done:g} of {len(students)} are graded; the same command does the rest")
+            done, count = progress.tasks[0].completed, progress.tasks[0].total or 0
+            err.print(f"stopped: {done:g} of {count:g} are graded; the same command does the rest")
             raise typer.Exit(130) from None
     print_records(records)
     if any(record.state in ("unreadable", "failed") for record in records):

@@ -8,14 +8,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import nbgrader
 from nbgrader.api import Gradebook
-from nbgrader.preprocessors import Execute
 
 EXAMPLE = Path(nbgrader.__file__).parent / "docs" / "source" / "user_guide" / "source"
 BIN = Path(sys.executable).parent
@@ -29,6 +28,12 @@ WRITTEN = {
     "sum_of_squares_application": "print('pyramids')\nsum_of_squares(3)",
     "part-a": "Fibonacci's numbers.",
 }
+
+
+RIGHT = {"squares": SQUARES, "sum_of_squares": SUM, **WRITTEN}
+PARTLY = {"squares": CARELESS, "sum_of_squares": OWN_SUM, "part-b": "For negative numbers."}
+EARLY, LATE = "2015-02-02 14:58:23.948203 America/Los_Angeles", "2015-02-05 10:00:00 UTC"
+DUE = datetime(2015, 2, 4)
 
 
 def command(
@@ -186,7 +191,27 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str,
     }
 
 
-@cache
-def execute_traits() -> frozenset[str]:
-    """Names of all settings of nbgrader's `Execute`."""
-    return frozenset(Execute.class_traits(config=True))
+def same(theirs: Path, ours: Path) -> None:
+    """The same gradebook and the same files."""
+    found = marks(ours)
+    for student, about in marks(theirs).items():
+        assert about == found[student], student
+    assert differences(tree(theirs / "autograded"), tree(ours / "autograded")) == {}
+
+
+def ok(done: subprocess.CompletedProcess, status: int = 0) -> subprocess.CompletedProcess:
+    """A program that ended with this exit status."""
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def configure(root: Path, text: str) -> None:
+    """Add to the course's configuration."""
+    with (root / "nbgrader_config.py").open("a") as file:
+        file.write(text)
+
+
+def due(root: Path) -> None:
+    """Set the date that `EARLY` is before and `LATE` after."""
+    with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as gradebook:
+        gradebook.update_or_create_assignment("ps1", duedate=DUE)
