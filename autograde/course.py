@@ -145,8 +145,11 @@ class Course:
     def db_url(self) -> str:
         """Address of the gradebook; whoever finds it locked waits a minute, where it is a file."""
         url = make_url(self.nbgrader.db_url)
-        patient = url.set(query={"timeout": "60", **url.query}) if url.drivername == "sqlite" else url
-        return patient.render_as_string(hide_password=False)
+        if url.drivername == "sqlite":
+            url = url.set(query={"timeout": "60", **url.query})
+            if url.database and url.database != ":memory:":
+                url = url.set(database=str(self.root / url.database))
+        return url.render_as_string(hide_password=False)
 
     @property
     def state(self) -> Path:

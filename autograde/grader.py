@@ -82,7 +82,11 @@ class Grader:
         if record is None:
             return self._graded_by_nbgrader(job)
         settled = record.digest == job.digest and set(self.names) <= set(record.notebooks)
-        return record if settled and record.state != "failed" and self._is_recorded(job.student) else None
+        if not settled or record.state == "failed" or not self._is_recorded(job.student):
+            return None
+        # They change when a person grades a written answer.
+        record.score, record.max_score, record.needs_manual_grade = self.marks[job.student]
+        return record
 
     def _is_recorded(self, student: str) -> bool:
         """Whether gradebook and files have what is asked for; as in nbgrader, the folder where that is everything."""

@@ -31,9 +31,10 @@ def chosen_students(course: Course, assignment: str, patterns: Sequence[str] | N
         CourseError: when one of them fits nobody.
     """
     there = course.students(assignment)
+    everyone = patterns is None and course.nbgrader.student_id == "*"
     chosen: set[str] = set()
     for pattern in patterns if patterns is not None else [course.nbgrader.student_id]:
-        found = [pattern] if pattern in there else fnmatch.filter(there, pattern)
+        found = [pattern] if pattern in there and not everyone else fnmatch.filter(there, pattern)
         if not found:
             folder = course.path("submitted", pattern, assignment)
             close = difflib.get_close_matches(pattern, there, 3)

@@ -3,6 +3,8 @@
 import copy
 import json
 import re
+import shutil
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ from sqlalchemy.exc import DatabaseError
 
 from autograde.course import Course
 from autograde.errors import CourseError
+from autograde.log import log
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN
 from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, decode, read_bundle
@@ -168,15 +171,20 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
 
 
 def _check_language(name: str, kernelspec: dict[str, Any]) -> None:
-    """Notebooks run in a Python kernel here; R, say, would earn 0 everywhere."""
-    language = kernelspec.get("language")
-    if not language:
-        spec = KernelSpecManager().get_all_specs().get(kernelspec.get("name", ""))
-        language = spec["spec"].get("language") if spec else None
+    """Notebooks run in this Python; R, say, would earn 0 everywhere."""
+    kernel = kernelspec.get("name", "")
+    installed = KernelSpecManager().get_all_specs().get(kernel, {}).get("spec", {})
+    language = kernelspec.get("language") or installed.get("language")
     if language and language.lower() != "python":
         raise CourseError(
-            f"{name}.ipynb is written for the kernel {kernelspec.get('name')!r} ({language}), and `autograde run` runs "
+            f"{name}.ipynb is written for the kernel {kernel!r} ({language}), and `autograde run` runs "
             "Python only; grade it with `nbgrader autograde`"
+        )
+    python = shutil.which(installed["argv"][0]) if installed.get("argv") else None
+    if python and not Path(python).parent.samefile(Path(sys.executable).parent):
+        log.warning(
+            "%s.ipynb is written for the kernel %r (%s); `autograde run` runs it in %s, so what it imports has to be there",
+            *(name, kernel, python, sys.executable),
         )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nbclient import NotebookClient
+from nbconvert.preprocessors import ExecutePreprocessor
 from nbgrader.apps import AutogradeApp
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
@@ -171,7 +173,7 @@ def _given(config: Config) -> dict[str, Any]:
     """The settings of `Execute` that somebody has set, under its own name or that of a class it comes from."""
     return {
         name: getattr(_execute(config), name)
-        for kind in Execute.mro()
+        for kind in (Execute, ExecutePreprocessor, NotebookClient)
         for name in config.get(kind.__name__, {})
         if name in Execute.class_traits(config=True)
     }

@@ -14,7 +14,7 @@ from autograde.kernels import ColdKernels, Kernels, kernels_of
 from autograde.log import log
 from autograde.master import read_masters
 from autograde.options import executes, remarks
-from autograde.record import Record, only_run, write_record
+from autograde.record import Record, only_run, read_record, write_record
 from autograde.sandbox import check_isolation
 from autograde.turns import Turns
 from autograde.warm import WarmKernels
@@ -76,7 +76,8 @@ def _run(
     waiting: list[Job] = []
 
     def settle(record: Record) -> None:
-        _write(grader.course, grader.assignment, record)
+        if read_record(grader.course, grader.assignment, record.student) != record:
+            _write(grader.course, grader.assignment, record)
         done[record.student] = record
         on_record(record)
 

@@ -95,6 +95,7 @@ def hand_in(
     for name, text in (files or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+        (folder / name).chmod(0o755 if text.startswith("#!") else 0o644)
     if timestamp:
         (folder / "timestamp.txt").write_text(timestamp)
     return folder

@@ -38,6 +38,7 @@ def with_cells_of_ones_own(folder: Path) -> None:
         new_code_cell(
             "from IPython.display import HTML\nprint('a')\nHTML('<b>b</b>')", metadata={"tags": ["mine"]}
         ),
+        new_code_cell("!./own.sh"),
         new_code_cell("1 / 0", metadata={"collapsed": False}),
         new_raw_cell("raw *text*", metadata={"format": "text/x-rst"}),
         new_markdown_cell("![](attachment:image.png)", attachments=picture),
@@ -68,7 +69,9 @@ def test_a_class_has_the_same_marks_and_files(course: Path, tmp_path: Path):
     hand_in(
         course, "改变", RIGHT, files={"helper.py": "NUMBER = 4", "data/numbers.txt": "changed", "图.txt": "é"}
     )
-    with_cells_of_ones_own(hand_in(course, "collage", RIGHT, timestamp=LATE))
+    with_cells_of_ones_own(
+        hand_in(course, "collage", RIGHT, timestamp=LATE, files={"own.sh": "#!/bin/sh\nls"})
+    )
     due(course)
     theirs, mine = both(course, tmp_path)
     ok(stock(theirs, "ps1"))

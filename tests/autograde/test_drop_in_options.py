@@ -1,7 +1,9 @@
 """`autograde run`'s command line and configuration beside `nbgrader autograde`'s; what it says where it does otherwise."""
 
+import json
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import nbformat
@@ -29,6 +31,10 @@ from nbgrader.api import Gradebook
 from autograde.cli import main
 from autograde.course import Course
 from autograde.errors import CourseError
+from autograde.feedback import generate
+from autograde.inputs import chosen_students, digest_of_course
+from autograde.master import read_masters
+from autograde.options import remarks
 from autograde.record import read_records
 from autograde.run import run
 
@@ -165,6 +171,10 @@ def test_nobody_is_lost_and_the_status_says_who_needs_a_look(course: Path):
     assert (course / "autograded" / "clash" / "ps1" / "data" / "numbers.txt").is_file()
     assert "Traceback" not in done.stderr
 
+    [feedback] = generate(Course(course), "ps1", students=["half"])
+    assert [page.name for page in feedback.pages] == ["problem1.html", "problem2.html"]
+    assert "pyramids" in feedback.pages[0].read_text() and "not a notebook" in feedback.pages[1].read_text()
+
     # Mended by hand, it is graded; nothing else is.
     before = (course / "autograded" / "a1" / "ps1" / "problem1.ipynb").stat().st_mtime_ns
     shutil.rmtree(submitted / "half")
@@ -245,6 +255,147 @@ def test_the_command_says_it_too(handed_in: Path):
 def test_nbgrader_ends_with_an_error_there_too(handed_in: Path, tmp_path: Path, arguments: list[str]):
     shutil.copytree(handed_in, tmp_path / "course")
     assert stock(tmp_path / "course", *arguments).returncode == 1
+
+
+MARKS = {
+    "penalty": ["--LateSubmissionPlugin.penalty_method=zero"],
+    "plugin": ["--AssignLatePenalties.plugin_class=nbgrader.plugins.BasePlugin"],
+    "files": ["--Autograde.exclude_overwriting={'ps1': ['helper.py']}"],
+    "timeout": ["--Execute.timeout=7"],
+    "not run": ["--no-execute"],
+    "lines": ["--LimitOutput.max_lines=7"],
+    "gradebook": ["--db", "sqlite:///other.db"],
+}
+NO_MARKS = [
+    *(
+        ["--force"],
+        ["--create"],
+        ["--student=b*"],
+        ["--notebook=problem1"],
+        ["--assignment=ps1"],
+        ["--debug"],
+    ),
+    *(["--BaseConverter.permissions=600"], ["--CourseDirectory.student_id_exclude=x"]),
+]
+
+
+def test_the_digest_knows_what_marks_depend_on(course: Path):
+    shutil.copyfile(course / "gradebook.db", course / "other.db")
+
+    def digest(*arguments: str) -> str:
+        there = Course(course, arguments)
+        return digest_of_course(there, "ps1", read_masters(there, "ps1"))
+
+    plain = digest()
+    assert {name: digest(*arguments) == plain for name, arguments in MARKS.items()} == dict.fromkeys(
+        MARKS, False
+    )
+    assert [digest(*arguments) == plain for arguments in NO_MARKS] == [True] * len(NO_MARKS)
+    due(course)
+    late = digest()
+    assert late != plain
+    (course / "source" / "ps1" / "helper.py").write_text("NUMBER = 6")
+    assert digest() != late
+    moved = course.rename(course.with_name("moved"))
+    there = Course(moved)
+    assert digest_of_course(there, "ps1", read_masters(there, "ps1")) not in (plain, late)
+    before = digest_of_course(there, "ps1", read_masters(there, "ps1"))
+    shutil.copytree(moved, course)
+    assert digest() == before, "wherever the course lies"
+
+
+def test_what_an_option_cannot_do_here_is_said(handed_in: Path):
+    wanted = {
+        "Execute.kernel_name has no meaning here": "--Execute.kernel_name=python3",
+        "Execute.iopub_timeout has no meaning here": "--ExecutePreprocessor.iopub_timeout=9",
+        "Application.log_level has no meaning here": "--quiet",
+        "NbGrader.logfile has no meaning here": f"--NbGrader.logfile={handed_in.parent / 'log'}",
+        "no effect": "--timout=9",
+        "not recognized": "--CourseDirectory.routes=9",
+        "HeaderFooter: applied to what is recorded": "--Autograde.sanitize_preprocessors=HeaderFooter",
+    }
+    found = {text: remarks(Course(handed_in, (argument,)).configuration) for text, argument in wanted.items()}
+    assert {text: [text in remark for remark in said] for text, said in found.items()} == {
+        text: [True] for text in wanted
+    }
+    honoured = ["--Execute.timeout=9", "--Execute.startup_timeout=60", "--force", "--no-execute", "--create"]
+    assert remarks(Course(handed_in, tuple(honoured)).configuration) == []
+
+
+def test_limits_of_time_are_nbgraders_unless_the_course_says_otherwise(course: Path):
+    def limits(*arguments: str) -> tuple[int, int]:
+        found = Course(course, arguments).limits
+        return found.cell_seconds, found.notebook_seconds
+
+    assert limits() == (60, 300)
+    assert limits("--Execute.timeout=90") == (90, 450)
+    assert limits("--ExecutePreprocessor.timeout=9") == (9, 300)
+    assert limits("--Execute.timeout=-1") == (300, 300)
+    (course / "autograde.toml").write_text("[limits]\ncell_seconds = 5\n")
+    assert limits("--Execute.timeout=90") == (5, 450)
+
+
+def test_students_are_chosen_as_in_nbgrader_and_by_their_ids(handed_in: Path):
+    there = Course(handed_in)
+    assert chosen_students(there, "ps1") == ["*", "bitdiddle", "hacker"]
+    assert chosen_students(there, "ps1", ["*"]) == ["*"], "an id that is there is nobody else's"
+    assert chosen_students(there, "ps1", ["[bh]*", "hacker"]) == ["bitdiddle", "hacker"]
+    one = Course(handed_in, ("--CourseDirectory.student_id=h*",))
+    assert chosen_students(one, "ps1") == ["hacker"]
+    without = Course(handed_in, ("--CourseDirectory.student_id_exclude=hacker,*",))
+    assert chosen_students(without, "ps1", ["bitdiddle", "hacker"]) == ["bitdiddle"]
+
+
+def test_a_gradebook_beside_the_course_is_found_from_anywhere(handed_in: Path):
+    url = Course(handed_in, ("--db", "sqlite:///marks/a.db")).db_url
+    assert url.startswith(f"sqlite:///{handed_in}/marks/a.db?")
+
+
+@pytest.mark.parametrize(
+    "kernelspec", [{"name": "ir", "language": "R"}, {"name": "deno", "language": "typescript"}]
+)
+def test_a_notebook_in_another_language_is_not_run_in_python(course: Path, kernelspec: dict[str, str]):
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        gradebook.find_notebook("problem1", "ps1").kernelspec = json.dumps(kernelspec)
+        gradebook.db.commit()
+    with pytest.raises(
+        CourseError, match=rf"problem1.ipynb is written for the kernel '{kernelspec['name']}'"
+    ):
+        run(Course(course), "ps1")
+
+
+def test_a_kernel_of_another_python_is_told(course: Path, tmp_path: Path, monkeypatch, caplog):
+    spec = {"argv": ["/usr/bin/env", "python"], "display_name": "Data science", "language": "python"}
+    folder = tmp_path / "jupyter" / "kernels" / "science"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    read_masters(Course(course), "ps1")
+    assert not caplog.messages
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        gradebook.find_notebook("problem2", "ps1").kernelspec = json.dumps({"name": "science"})
+        gradebook.db.commit()
+    read_masters(Course(course), "ps1")
+    assert [message for message in caplog.messages if "'science' (/usr/bin/env)" in message]
+
+
+def test_a_gradebook_of_another_version_is_said_to_be(course: Path):
+    with sqlite3.connect(course / "gradebook.db") as connection:
+        connection.execute("ALTER TABLE notebook DROP COLUMN kernelspec")
+    with pytest.raises(CourseError, match="run `nbgrader db upgrade`"):
+        read_masters(Course(course), "ps1")
+
+
+def test_nbgraders_option_course_is_the_id_of_a_course(handed_in: Path, monkeypatch, capsys):
+    monkeypatch.chdir(handed_in)
+    monkeypatch.setattr("sys.argv", ["autograde", "run", "ps2", "--course", "course101"])
+    with pytest.raises(SystemExit):
+        main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "--course course101: no folder; taken for nbgrader's course id" in said
+        and "no assignment 'ps2'" in said
+    )
 
 
 def test_outside_a_course_there_is_none(tmp_path: Path):
