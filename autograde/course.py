@@ -1,6 +1,6 @@
 """A course directory: nbgrader's layout and configuration, the course's secret, and what autograde keeps beside them."""
 
-import logging
+import glob
 import secrets
 import tomllib
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nbgrader.apps import AutogradeApp
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import make_url
 from traitlets.config import Config
 
 from autograde.errors import CourseError
+from autograde.options import Configuration, cell_timeout, read_configuration
 
 SETTINGS = "autograde.toml"
 _SECRET = Path(".autograde", "secret")
@@ -98,12 +98,18 @@ class Course:
         return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @cached_property
+    def configuration(self) -> Configuration:
+        """What nbgrader makes of its files of configuration and of the arguments.
+
+        Raises:
+            CourseError: when nbgrader cannot read them.
+        """
+        return read_configuration(self.arguments, self.root)
+
+    @property
     def config(self) -> Config:
         """nbgrader's configuration, put together by nbgrader itself: its files, here and for the user, and the arguments."""
-        app = AutogradeApp(log_level=logging.ERROR)
-        app.initialize(list(self.arguments), root=str(self.root))
-        app.config.CourseDirectory.root = str(self.root)
-        return app.config
+        return self.configuration.config
 
     @cached_property
     def nbgrader(self) -> CourseDirectory:
@@ -119,7 +125,15 @@ class Course:
             raise CourseError(
                 f"{SETTINGS}: unknown limit {', '.join(unknown)}; there are {', '.join(DEFAULT_LIMITS)}"
             )
-        return Limits(**{**DEFAULT_LIMITS, **given})
+        return Limits(**{**DEFAULT_LIMITS, **self._times(), **given})
+
+    def _times(self) -> dict[str, int]:
+        """`Execute.timeout`, where the course has set it: nbgrader's limit of a cell, and room for five such cells."""
+        timeout = cell_timeout(self.config)
+        if timeout is None:
+            return {}
+        notebook = max(DEFAULT_LIMITS["notebook_seconds"], 5 * timeout)
+        return {"cell_seconds": timeout or notebook, "notebook_seconds": notebook}
 
     @property
     def preload(self) -> Sequence[str]:
@@ -149,8 +163,11 @@ class Course:
     def db_url(self) -> str:
         """Address of the gradebook; whoever finds it locked waits a minute, where it is a file."""
         url = make_url(self.nbgrader.db_url)
-        patient = url.set(query={"timeout": "60", **url.query}) if url.drivername == "sqlite" else url
-        return patient.render_as_string(hide_password=False)
+        if url.drivername == "sqlite":
+            url = url.set(query={"timeout": "60", **url.query})
+            if url.database and url.database != ":memory:":
+                url = url.set(database=str(self.root / url.database))
+        return url.render_as_string(hide_password=False)
 
     @property
     def state(self) -> Path:
@@ -164,10 +181,17 @@ class Course:
 
     def students(self, assignment: str) -> list[str]:
         """Ids of those who have submitted something, in order."""
-        if self.nbgrader.directory_structure != CourseDirectory.directory_structure.default_value:
-            raise CourseError("a directory_structure other than nbgrader's default is not supported")
-        submitted = self.root / self.nbgrader.submitted_directory
-        return sorted(folder.name for folder in submitted.glob("*") if (folder / assignment).exists())
+        there = self.nbgrader
+        steps = {"nbgrader_step": there.submitted_directory, "assignment_id": assignment}
+        path = Path(self.root, there.directory_structure.format(student_id="\0", **steps))
+        before, *after = str(path).split("\0")
+        if len(after) != 1:
+            raise CourseError(
+                f"directory_structure must have {{student_id}} in it, once; it is {there.directory_structure!r}"
+            )
+        # As in nbgrader, hidden folders are none.
+        found = glob.glob(f"{glob.escape(before)}*{glob.escape(after[0])}")  # noqa: PTH207
+        return sorted(name[len(before) : len(name) - len(after[0])] for name in found)
 
 
 def default_labs() -> Path:
@@ -175,19 +199,35 @@ def default_labs() -> Path:
     return Path(__file__).resolve().parent.parent / "labs"
 
 
-def find_course(start: Path) -> Course:
-    """The course directory at or above `start`.
+def find_course(start: Path, arguments: Sequence[str] = ()) -> Course:
+    """The course that nbgrader's configuration names (as seen from the working directory), or the one at or above `start`.
 
     Raises:
         CourseError: when there is none.
     """
+    config = read_configuration(arguments).config.CourseDirectory
+    if "root" in config:
+        return open_course(Path(CourseDirectory(root=config.root).root), arguments)
     for folder in [start.resolve(), *start.resolve().parents]:
         if (folder / "nbgrader_config.py").is_file() or (folder / "gradebook.db").is_file():
-            return Course(folder)
+            return Course(folder, tuple(arguments))
+    if "db_url" in config:
+        return Course(start.resolve(), tuple(arguments))
     raise CourseError(
         f"{start.resolve()} is not in an nbgrader course (no nbgrader_config.py or gradebook.db here or above); "
         "make one with `autograde init DIR`, or name it with --course DIR"
     )
+
+
+def open_course(folder: Path, arguments: Sequence[str] = ()) -> Course:
+    """The course in a folder.
+
+    Raises:
+        CourseError: when there is no such folder.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"there is no folder {folder}; --course names the directory of an nbgrader course")
+    return Course(folder.resolve(), tuple(arguments))
 
 
 def init_course(root: Path, *, course_id: str, language: str, labs: Path | None = None) -> Course:

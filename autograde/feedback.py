@@ -234,11 +234,15 @@ def _one(course: Course, assignment: str, record: Record, notebooks: list[str]) 
     if record.state == "failed":
         return Feedback(record.student, [], f"not graded: {record.reason or 'run it again'}")
     try:
-        if record.state == "unreadable":
-            _write_unreadable(course, assignment, record, notebooks, folder)
+        if record.state == "unreadable" and not record.notebooks:
+            _copy_needed(course, assignment, record, folder)
         else:
             _convert(course, assignment, record)
             _keep_needed(folder, notebooks)
+        if record.state == "unreadable":
+            _write_reason(
+                record, [name for name in notebooks if not (folder / f"{name}.html").exists()], folder
+            )
     except AutogradeError as error:
         return Feedback(record.student, [], str(error))
     return Feedback(record.student, sorted(folder.glob("*.html")))
@@ -282,9 +286,7 @@ def _ordinary(folder: Path) -> Iterator[Path]:
     yield from [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
 
 
-def _write_unreadable(
-    course: Course, assignment: str, record: Record, notebooks: list[str], folder: Path
-) -> None:
+def _copy_needed(course: Course, assignment: str, record: Record, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -292,6 +294,9 @@ def _write_unreadable(
     for name in _KEPT:
         if (submitted / name).is_file() and not (submitted / name).is_symlink():
             shutil.copyfile(submitted / name, folder / name)
+
+
+def _write_reason(record: Record, notebooks: list[str], folder: Path) -> None:
     environment = Environment(loader=PackageLoader("autograde"), autoescape=True)
     template = environment.get_template("unreadable.html.j2")
     for name in notebooks:

@@ -5,13 +5,12 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from autograde.master import MasterNotebook
+from autograde.mend import grade_id_of, merged, rebuilt
 from coursekit.check.lab import SUFFIX, BundleError, read_bundle
 from coursekit.submit import MAX_BYTES, MAX_FILES, MAX_NOTEBOOK_BYTES
 
@@ -27,6 +26,7 @@ class Submission:
         files: the other ordinary files, by their path inside the submission.
         problem: why nothing can be graded; None when something can.
         missing: released notebooks that are not there.
+        unreadable: released notebooks that are there and cannot be read, and why.
     """
 
     student: str
@@ -36,33 +36,48 @@ class Submission:
     repairs: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
     language: str = "en"
 
 
-def take_in(student: str, folder: Path, masters: list[MasterNotebook]) -> Submission:
-    """Read a submission folder."""
+def take_in(student: str, folder: Path, masters: list[MasterNotebook], outputs: bool = False) -> Submission:
+    """Read a submission folder; with the notebooks' `outputs` where they are not to be run."""
     submission = Submission(student, folder)
     files = _ordinary_files(folder, submission)
     candidates = [path for path in files if path.suffix == ".ipynb"]
     submission.files = {path.relative_to(folder): path for path in files if path.suffix != ".ipynb"}
     readable: dict[Path, NotebookNode] = {}
-    reasons: list[str] = []
+    reasons: dict[Path, str] = {}
     for path in candidates:
         try:
-            readable[path] = _read(path, submission)
+            readable[path] = _read(path, submission, outputs)
         except ValueError as error:
-            reasons.append(f"{path.relative_to(folder)}: {error}")
+            reasons[path] = f"{path.relative_to(folder)}: {error}"
+    named = {master.name: folder / f"{master.name}.ipynb" for master in masters}
+    others = {path: each for path, each in readable.items() if path not in named.values()}
     for master in masters:
-        found = _match(master, folder, readable, submission)
+        path = named[master.name]
+        found = path if path in readable else _match(master, folder, others, submission)
         if found is None:
             submission.missing.append(master.name)
-        else:
-            submission.notebooks[master.name] = _merge(master, readable[found], submission)
+            continue
+        others.pop(found, None)
+        submission.notebooks[master.name] = merged(
+            master, readable[found], flags=submission.flags, repairs=submission.repairs, run=not outputs
+        )
+    unreadable = {name: reasons[path] for name, path in named.items() if path in reasons}
+    submission.unreadable = {
+        name: reason for name, reason in unreadable.items() if name in submission.missing
+    }
+    submission.missing = [name for name in submission.missing if name not in submission.unreadable]
     if not submission.notebooks:
-        submission.problem = "; ".join(reasons) or "no notebook in it"
+        submission.problem = "; ".join(reasons.values()) or "no notebook in it"
     else:
-        submission.flags += [f"unreadable extra notebook: {reason}" for reason in reasons]
+        known = submission.unreadable.values()
+        submission.flags += [
+            f"unreadable extra notebook: {each}" for each in reasons.values() if each not in known
+        ]
     submission.language = _language(submission)
     return submission
 
@@ -95,7 +110,7 @@ def _ordinary_files(folder: Path, submission: Submission) -> list[Path]:
     return found
 
 
-def _read(path: Path, submission: Submission) -> NotebookNode:
+def _read(path: Path, submission: Submission, outputs: bool) -> NotebookNode:
     """A notebook of format 4 from whatever is in the file.
 
     Raises:
@@ -117,7 +132,7 @@ def _read(path: Path, submission: Submission) -> NotebookNode:
         if tree.get("nbformat") == 3:
             tree = nbformat.convert(nbformat.from_dict(tree), 4)
             submission.repairs.append(f"{path.name}: converted from notebook format 3")
-        return _rebuild(tree)
+        return rebuilt(tree, outputs)
     except Exception as error:
         # nbformat's converters fail in their own ways on odd input; each is one reason why this is no notebook.
         raise ValueError(f"not a notebook: {type(error).__name__}: {error}") from error
@@ -135,34 +150,13 @@ def _decode(data: bytes, path: Path, submission: Submission) -> str:
     raise ValueError(f"text in none of the encodings {', '.join(_ENCODINGS)}")
 
 
-def _rebuild(tree: dict[str, Any]) -> NotebookNode:
-    """A new notebook with the sources and nbgrader ids of the old one and nothing else of it (no outputs, no tags)."""
-    cells = []
-    for cell in tree["cells"]:
-        source = cell.get("source", "")
-        source = "".join(source) if isinstance(source, list) else str(source)
-        make = new_code_cell if cell.get("cell_type") == "code" else new_markdown_cell
-        metadata = cell.get("metadata")
-        nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-        grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
-        cells.append(
-            make(source, metadata={"nbgrader": {"grade_id": grade_id}} if isinstance(grade_id, str) else {})
-        )
-    for i, cell in enumerate(cells):
-        cell["id"] = f"cell-{i}"
-    return new_notebook(cells=cells)
-
-
 def _match(
     master: MasterNotebook, folder: Path, readable: dict[Path, NotebookNode], submission: Submission
 ) -> Path | None:
-    """The file that is this notebook: by its name, or the one that has most of its cells."""
-    exact = folder / f"{master.name}.ipynb"
-    if exact in readable:
-        return exact
+    """The one of these files that has most of the notebook's cells."""
 
     def shared(path: Path) -> int:
-        return len({_grade_id(cell) for cell in readable[path].cells} & set(master.cells))
+        return len({grade_id_of(cell) for cell in readable[path].cells} & set(master.cells))
 
     best = max(readable, key=shared, default=None)
     if best is None or not shared(best):
@@ -170,60 +164,6 @@ def _match(
     submission.repairs.append(f"{best.relative_to(folder)} taken as {master.name}.ipynb, by its cells")
     submission.flags.append(f"renamed: {best.relative_to(folder)}")
     return best
-
-
-def _merge(master: MasterNotebook, submitted: NotebookNode, submission: Submission) -> NotebookNode:
-    """The submitted notebook with locked cells, metadata and missing cells as released.
-
-    Of several cells with one id the last non-empty one counts; the others stay as ordinary cells.
-    """
-    keep: dict[str, int] = {}
-    for i, cell in enumerate(submitted.cells):
-        grade_id = _grade_id(cell)
-        if grade_id in master.cells:
-            if grade_id in keep:
-                submission.flags.append(f"cell {grade_id} stands more than once; the last answer counts")
-            if grade_id not in keep or cell.source.strip():
-                keep[grade_id] = i
-    cells: list[NotebookNode] = []
-    for i, cell in enumerate(submitted.cells):
-        grade_id = _grade_id(cell)
-        counts = keep.get(grade_id) == i
-        cells.append(_restored(master, cell.source, grade_id, submission) if counts else _ordinary(cell))
-    for place, grade_id in enumerate(master.order):
-        if grade_id not in keep:
-            submission.repairs.append(f"cell {grade_id} was missing; put back from the release")
-            before = set(master.order[:place])
-            after = max((i for i, cell in enumerate(cells) if _grade_id(cell) in before), default=-1)
-            cells.insert(after + 1, _restored(master, None, grade_id, submission))
-    for i, cell in enumerate(cells):
-        cell["id"] = f"cell-{i}"
-    metadata = {
-        "kernelspec": master.metadata.get("kernelspec", {"name": "python3", "display_name": "Python 3"})
-    }
-    return new_notebook(cells=cells, metadata=metadata)
-
-
-def _restored(
-    master: MasterNotebook, source: str | None, grade_id: str, submission: Submission
-) -> NotebookNode:
-    """A released cell with the student's source where it is theirs to write."""
-    cell = master.cells[grade_id]
-    if cell.locked or source is None:
-        if source is not None and source.strip() != cell.visible.strip():
-            submission.flags.append(f"locked cell {grade_id} was changed; put back from the release")
-        source = cell.source
-    make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
-    return make(source, metadata={"nbgrader": cell.metadata()})
-
-
-def _ordinary(cell: NotebookNode) -> NotebookNode:
-    make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
-    return make(cell.source)
-
-
-def _grade_id(cell: NotebookNode) -> str:
-    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
 
 
 def _language(submission: Submission) -> str:

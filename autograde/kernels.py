@@ -90,6 +90,7 @@ def furnished(
             target = there.submission / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
+            target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
         for name, content in questions.items():
             (there.inputs / name).write_bytes(content)
         yield kernels.manager(there)

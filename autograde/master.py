@@ -1,16 +1,26 @@
 """What was released: the gradebook's cells, in the order of the released notebook, and the cases of its checks."""
 
+import copy
+import json
 import re
+import shutil
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.utils import is_locked
+from sqlalchemy import make_url
+from sqlalchemy.exc import DatabaseError
 
 from autograde.course import Course
 from autograde.errors import CourseError
+from autograde.log import log
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN
 from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, decode, read_bundle
@@ -23,7 +33,7 @@ _HIDDEN = re.compile(rf"^{BEGIN_HIDDEN}$.*?^{END_HIDDEN}$\n?", re.MULTILINE | re
 
 @dataclass(frozen=True)
 class MasterCell:
-    """A cell as the gradebook has it; `source` with the hidden region."""
+    """A cell as the gradebook has it; `source` with the hidden region, `released` as it was handed out."""
 
     grade_id: str
     cell_type: str
@@ -33,6 +43,8 @@ class MasterCell:
     solution: bool
     points: float
     checksum: str | None
+    task: bool = False
+    released: NotebookNode | None = None
 
     @property
     def visible(self) -> str:
@@ -40,18 +52,29 @@ class MasterCell:
         return _HIDDEN.sub("", self.source)
 
     def metadata(self) -> dict[str, Any]:
-        """Its nbgrader metadata, whatever a submission says."""
-        nbgrader = {
+        """Its metadata, whatever a submission says: as released, under what the gradebook has."""
+        nbgrader: dict[str, Any] = {
             "schema_version": 3,
             "grade_id": self.grade_id,
             "grade": self.grade,
             "solution": self.solution,
             "locked": self.locked,
-            "task": False,
+            "task": self.task,
             "cell_type": self.cell_type,
             "checksum": self.checksum,
         }
-        return {**nbgrader, "points": self.points} if self.grade else nbgrader
+        if self.grade or self.task:
+            nbgrader["points"] = self.points
+        if self.released is None:
+            return {"nbgrader": nbgrader}
+        metadata = copy.deepcopy(dict(self.released.metadata))
+        told = metadata["nbgrader"]
+        # What is released may leave out what goes without saying; only what contradicts the gradebook is replaced.
+        meant = {**told, "locked": is_locked(self.released)}
+        metadata["nbgrader"] = told | {
+            key: value for key, value in nbgrader.items() if (meant.get(key) or None) != (value or None)
+        }
+        return metadata
 
 
 @dataclass(frozen=True)
@@ -87,17 +110,31 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
     """The released notebooks of an assignment.
 
     Raises:
-        CourseError: when the gradebook does not know the assignment.
+        CourseError: when the gradebook cannot be read, does not know the assignment, or names a kernel that is no Python.
     """
-    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
-        try:
-            names = [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
-        except MissingEntry:
-            raise CourseError(
-                f"the gradebook of {course.root} has no assignment {assignment!r}; "
-                f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
-            ) from None
-        return [_read(course, gradebook, assignment, name) for name in sorted(names)]
+    url = make_url(course.db_url)
+    if url.drivername == "sqlite" and url.database and not Path(url.database).is_file():
+        raise CourseError(f"there is no gradebook {url.database}; {_release_first(assignment)}")
+    try:
+        with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+            try:
+                names = [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
+            except MissingEntry:
+                known = ", ".join(sorted(each.name for each in gradebook.assignments)) or "none"
+                raise CourseError(
+                    f"the gradebook of {course.root} has no assignment {assignment!r} (there are: {known}); "
+                    + _release_first(assignment)
+                ) from None
+            return [_read(course, gradebook, assignment, name) for name in sorted(names)]
+    except DatabaseError as error:
+        raise CourseError(
+            f"the gradebook {url} cannot be read ({error.orig}); if nbgrader has become newer since it was made, "
+            "keep a copy of it and run `nbgrader db upgrade`"
+        ) from error
+
+
+def _release_first(assignment: str) -> str:
+    return f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
 
 
 def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> MasterNotebook:
@@ -105,6 +142,9 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
     points = {cell.name: cell.max_score for cell in [*notebook.grade_cells, *notebook.task_cells]}
     graded = {cell.name for cell in notebook.grade_cells}
     solutions = {cell.name for cell in notebook.solution_cells}
+    tasks = {cell.name for cell in notebook.task_cells}
+    released = _released(course, assignment, name)
+    by_id = {_grade_id(cell): cell for cell in released.cells}
     cells = {
         cell.name: MasterCell(
             cell.name,
@@ -115,14 +155,37 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
             cell.name in solutions,
             points.get(cell.name, 0.0),
             cell.checksum,
+            cell.name in tasks,
+            by_id.get(cell.name),
         )
         for cell in notebook.source_cells
     }
-    released = _released(course, assignment, name)
-    order = [grade_id for cell in released.cells if (grade_id := _grade_id(cell)) in cells]
+    order = [grade_id for grade_id in by_id if grade_id in cells]
     bundle = course.path("release", ".", assignment) / f"{assignment}{SUFFIX}"
     case_sets = read_bundle(bundle).case_sets if bundle.is_file() else {}
-    return MasterNotebook(name, cells, order or list(cells), dict(released.metadata), case_sets)
+    metadata = dict(released.metadata)
+    if notebook.kernelspec and notebook.kernelspec != "null":  # the source's, which counts
+        metadata["kernelspec"] = json.loads(notebook.kernelspec)
+    _check_language(name, metadata.get("kernelspec") or {})
+    return MasterNotebook(name, cells, order or list(cells), metadata, case_sets)
+
+
+def _check_language(name: str, kernelspec: dict[str, Any]) -> None:
+    """Notebooks run in this Python; R, say, would earn 0 everywhere."""
+    kernel = kernelspec.get("name", "")
+    installed = KernelSpecManager().get_all_specs().get(kernel, {}).get("spec", {})
+    language = kernelspec.get("language") or installed.get("language")
+    if language and language.lower() != "python":
+        raise CourseError(
+            f"{name}.ipynb is written for the kernel {kernel!r} ({language}), and `autograde run` runs "
+            "Python only; grade it with `nbgrader autograde`"
+        )
+    python = shutil.which(installed["argv"][0]) if installed.get("argv") else None
+    if python and not Path(python).parent.samefile(Path(sys.executable).parent):
+        log.warning(
+            "%s.ipynb is written for the kernel %r (%s); `autograde run` runs it in %s, so what it imports has to be there",
+            *(name, kernel, python, sys.executable),
+        )
 
 
 def _released(course: Course, assignment: str, name: str) -> NotebookNode:

@@ -19,7 +19,12 @@ State = Literal["graded", "repaired", "salvaged", "unreadable", "missing", "fail
 
 @dataclass
 class Record:
-    """How one submission ended. `score` is None where nothing could be graded, which is not a 0."""
+    """How one submission ended. `score` is None where nothing could be graded, which is not a 0.
+
+    Attributes:
+        digest: of all that the marks depend on.
+        notebooks: those that were graded when the digest was this.
+    """
 
     student: str
     state: State
@@ -34,6 +39,7 @@ class Record:
     isolation: str = "bubblewrap"
     seconds: float = 0.0
     digest: str = ""
+    notebooks: list[str] = field(default_factory=list)
 
 
 def records_folder(course: Course, assignment: str) -> Path:
@@ -47,6 +53,11 @@ def begin_record(course: Course, assignment: str, student: str) -> None:
     A run that is killed in between leaves the note, and the next one grades again.
     """
     _begun(course, assignment, student).touch()
+
+
+def was_begun(course: Course, assignment: str, student: str) -> bool:
+    """Whether a run has begun to write the gradebook for a student and did not come to the end."""
+    return _begun(course, assignment, student).exists()
 
 
 def _begun(course: Course, assignment: str, student: str) -> Path:
@@ -79,7 +90,7 @@ def write_record(course: Course, assignment: str, record: Record) -> None:
 
 def read_record(course: Course, assignment: str, student: str) -> Record | None:
     """The record of a student, if there is one that holds."""
-    if _begun(course, assignment, student).exists():
+    if was_begun(course, assignment, student):
         return None
     path = records_folder(course, assignment) / f"{student}.json"
     return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
@@ -108,6 +119,21 @@ def read_records(course: Course, assignment: str) -> list[Record]:
                 record.score, record.max_score, record.needs_manual_grade = marks
             records.append(record)
         return records
+
+
+def known_students(course: Course) -> set[str]:
+    """Ids of the students that the gradebook has."""
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+        return {student.id for student in gradebook.students}
+
+
+def all_marks(course: Course, assignment: str) -> dict[str, tuple[float, float, bool]]:
+    """The marks that the gradebook has, as `recorded_marks`, by student."""
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+        submissions = gradebook.find_assignment(assignment).submissions
+        return {
+            each.student.id: (each.score, each.max_score, each.needs_manual_grade) for each in submissions
+        }
 
 
 def recorded_marks(course: Course, assignment: str, student: str) -> tuple[float, float, bool] | None:

@@ -1,14 +1,17 @@
-"""`autograde run`: every submission of an assignment is graded, in turn or several at a time."""
+"""`autograde run`: every submission of an assignment is graded, several at a time."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from autograde.course import Course
-from autograde.errors import AutogradeError
+from autograde.errors import AutogradeError, CourseError
 from autograde.gradebook import Recorder
+from autograde.log import log
+from autograde.options import converter_of, executes, remarks
 from autograde.record import Record, only_run, read_record, write_record
 from autograde.sandbox import check_isolation
+from autograde.students import chosen_students
 from autograde.turns import Turns
 from autograde.warm import suited_kernels
 
@@ -21,9 +24,20 @@ def run(
     force: bool = False,
     jobs: int | None = None,
     isolation: str = "bubblewrap",
+    on_start: Callable[[int], None] = lambda count: None,
     on_record: Callable[[Record], None] = lambda record: None,
 ) -> list[Record]:
     """Grade the submissions of an assignment; those that are graded already and have not changed are kept.
+
+    Args:
+        course: with nbgrader's options, of which `--notebook`, `--force` and `--no-execute` are read here.
+        assignment: its name.
+        students: ids, or patterns of ids; default: as the course is configured, everyone.
+        force: grade again what is graded already.
+        jobs: submissions at a time; default: as many as there are processors.
+        isolation: "bubblewrap" or "none".
+        on_start: called with the number of submissions.
+        on_record: called with each record.
 
     Returns:
         One record for each submission, in the order of the students' ids.
@@ -32,57 +46,71 @@ def run(
         AutogradeError: the records cannot be written.
         KeyboardInterrupt: what was graded until then stays; the next run does the rest.
         IsolationError: when the sandbox cannot be had; nothing has been run then.
-        CourseError: when the assignment is not in the gradebook.
+        CourseError: when the assignment is not in the gradebook, or nobody of these has handed it in.
     """
-    if isolation != "none":
+    for remark in remarks(course.configuration):
+        log.warning("%s", remark)
+    runs = executes(course.config)
+    if runs and isolation != "none":
         check_isolation()
     with only_run(course):
-        return _run(course, assignment, students, force, jobs, isolation, on_record)
+        try:
+            chosen = chosen_students(course, assignment, students)
+        except CourseError:
+            from autograde.master import read_masters
+
+            read_masters(course, assignment)  # which says it better where there is no such assignment
+            raise
+        on_start(len(chosen))
+        turns = Turns(max(1, jobs or os.cpu_count() or 1))
+        again = force or converter_of(course.config).force
+        return _run(course, assignment, chosen, turns, runs, again, isolation, on_record)
 
 
 def _run(
     course: Course,
     assignment: str,
-    students: list[str] | None,
+    chosen: list[str],
+    turns: Turns,
+    runs: bool,
     force: bool,
-    jobs: int | None,
     isolation: str,
     on_record: Callable[[Record], None],
 ) -> list[Record]:
-    workers = max(1, jobs or os.cpu_count() or 1)
-    turns = Turns(workers)
-    chosen = students if students is not None else course.students(assignment)
-    records = {student: None if force else read_record(course, assignment, student) for student in chosen}
-    new = sum(record is None for record in records.values())
+    done: dict[str, Record] = {}
+
+    def settle(record: Record) -> None:
+        if read_record(course, assignment, record.student) != record:
+            _write(course, assignment, record)
+        done[record.student] = record
+        on_record(record)
+
+    new = sum(force or read_record(course, assignment, student) is None for student in chosen)
     # More threads than turns: while cells run, the next kernels are started, and results wait to be recorded.
     with (
-        suited_kernels(isolation, course.limits, course.preload, len(chosen)) as kernels,
+        suited_kernels(isolation if runs else "none", course.limits, course.preload, len(chosen)) as kernels,
         Recorder() as recorder,
-        ThreadPoolExecutor(3 * workers) as pool,
+        ThreadPoolExecutor(3 * turns.count) as pool,
     ):
         if new > 1:
             kernels.begin()
             recorder.begin()
         # Only now, as this imports torch too: it takes as long as in the processes that have just begun.
-        from autograde.grade import Grader, Job
+        from autograde.grader import Grader, Job
 
-        grader = Grader(course, assignment, turns)
-        done: dict[str, Record] = {}
+        grader = Grader(course, assignment, turns, runs)
         waiting: list[Job] = []
-        for student, record in records.items():
-            digest = grader.digest(student)
-            if record and record.digest == digest and record.state != "failed":
-                done[student] = record
-                on_record(record)
+        for student in chosen:
+            job = Job(student, grader.digest(student))
+            record = grader.unknown(student) or (None if force else grader.kept(job))
+            if record:
+                settle(record)
             else:
-                waiting.append(Job(student, digest))
+                waiting.append(job)
         futures = [pool.submit(grader.grade, job, kernels, recorder) for job in waiting]
         try:
             for future in as_completed(futures):
-                record = future.result()
-                _write(course, assignment, record)
-                done[record.student] = record
-                on_record(record)
+                settle(future.result())
         except BaseException:
             for future in futures:
                 future.cancel()

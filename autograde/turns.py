@@ -12,6 +12,7 @@ class Turns:
     """Entered, it is a turn: no more than `count` are taken at a time, the others wait."""
 
     def __init__(self, count: int = 1):
+        self.count = count
         self.free = threading.Semaphore(count)
         self.lock = threading.Lock()
         self.running: set[asyncio.Task[Any]] = set()

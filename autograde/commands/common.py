@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from autograde.course import Course, find_course
+from autograde.course import Course, find_course, open_course
 from autograde.errors import AutogradeError
 from autograde.record import Record
 from coursekit.check.light import number
@@ -47,8 +47,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON line for each
 
 def course_of(path: Path | None, arguments: Sequence[str] = ()) -> Course:
     """The course named, or the one here or above; `arguments` are nbgrader's."""
-    root = path.resolve() if path else find_course(Path.cwd()).root
-    return Course(root, tuple(arguments))
+    return open_course(path, arguments) if path else find_course(Path.cwd(), arguments)
 
 
 def labs_named(names: list[str], folder: Path) -> "list[Lab]":

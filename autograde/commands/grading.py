@@ -17,17 +17,18 @@ from autograde.commands.common import (
     print_records,
     progress_bar,
 )
+from autograde.course import Course
 from autograde.errors import AutogradeError
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"ignore_unknown_options": True})
 def run(
-    context: typer.Context,
-    assignment: Annotated[str | None, typer.Argument()] = None,
-    assignment_option: Annotated[
-        str | None, typer.Option("--assignment", help="As for nbgrader autograde.")
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="ASSIGNMENT [NBGRADER OPTIONS]", show_default=False)
     ] = None,
-    student: Annotated[list[str] | None, typer.Option("--student", help="Only these students.")] = None,
+    student: Annotated[
+        list[str] | None, typer.Option("--student", help="Only these students; a pattern as in a shell, too.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Grade again what is graded already.")] = False,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", help="Submissions at a time; default: cores.")
@@ -37,35 +38,69 @@ def run(
     ] = "bubblewrap",
     course: CourseOption = None,
 ) -> None:
-    """Grade an assignment: a drop-in for `nbgrader autograde`, whose other options it takes too (`--db`, `--Execute.timeout`)."""
+    """Grade an assignment: a drop-in for `nbgrader autograde`, whose other options it takes too.
+
+    Such as `--notebook "p*"`, `--db URL`, `--no-execute`, `--assignment NAME`, `--Execute.timeout=60`; docs/nbgrader.md
+    has them all.
+    """
     from autograde.run import run as run_all
 
-    name = assignment or assignment_option
-    if not name:
-        raise AutogradeError("which assignment? `autograde run ASSIGNMENT`")
-    there = course_of(course, context.args)
+    there = _course_or_id(course, arguments or [])
+    name = _assignment_of(there)
+    patterns = [_unquoted(each) for each in student] if student else None
     if isolation == "none":
         err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
-    students = student or there.students(name)
-    with progress_bar(len(students), f"grading {name}") as progress:
+    with progress_bar(0, f"grading {name}") as progress:
         task = progress.task_ids[0]
         try:
             records = run_all(
                 there,
                 name,
-                students=student,
+                students=patterns,
                 force=force,
                 jobs=jobs,
                 isolation=isolation,
+                on_start=lambda count: progress.update(task, total=count),
                 on_record=lambda record: progress.advance(task),
             )
         except KeyboardInterrupt:
-            done = progress.tasks[0].completed
-            err.print(f"stopped: {done:g} of {len(students)} are graded; the same command does the rest")
+            done, count = progress.tasks[0].completed, progress.tasks[0].total or 0
+            err.print(f"stopped: {done:g} of {count:g} are graded; the same command does the rest")
             raise typer.Exit(130) from None
     print_records(records)
     if any(record.state in ("unreadable", "failed") for record in records):
         raise typer.Exit(1)
+
+
+def _course_or_id(named: Path | None, arguments: list[str]) -> Course:
+    """The course; `--course`, to nbgrader, is a course's id, and no folder."""
+    if named is None or named.is_dir() or len(named.parts) > 1:
+        return course_of(named, arguments)
+    there = course_of(None, [*arguments, f"--CourseDirectory.course_id={named}"])
+    err.print(
+        f"--course {named}: no folder; taken for nbgrader's course id, in {there.root}", highlight=False
+    )
+    return there
+
+
+def _assignment_of(course: Course) -> str:
+    """The one that is named, as nbgrader has it: as an argument, with `--assignment`, or in a file of configuration."""
+    words, configured = course.configuration.words, course.nbgrader.assignment_id
+    if len(words) > 1:
+        raise AutogradeError(f"one assignment at a time; got {', '.join(words)}")
+    if words and configured:
+        raise AutogradeError(
+            f"two assignments: {words[0]!r}, and {configured!r} by option or configuration; say one"
+        )
+    if not words and not configured:
+        raise AutogradeError("which assignment? `autograde run ASSIGNMENT`")
+    return words[0] if words else configured
+
+
+def _unquoted(student: str) -> str:
+    """nbgrader's help has ids of digits in quotes of their own."""
+    quoted = len(student) > 1 and student[0] == student[-1] and student[0] in "\"'"
+    return student[1:-1] if quoted else student
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -164,3 +165,25 @@ def test_whatever_cells_are_lost_moved_or_emptied_every_released_cell_is_there_o
         found = [grade_id(cell) for cell in submission.notebooks["tiny"].cells if grade_id(cell)]
         assert sorted(found) == sorted(masters[0].order)
         nbformat.validate(submission.notebooks["tiny"])
+
+
+def test_a_notebook_that_is_there_is_not_taken_for_one_that_is_missing(handed_in, masters):
+    """Ids are unique within a notebook only."""
+    folder, notebook = handed_in
+    write(folder, notebook)
+    twins = [*masters, replace(masters[0], name="other")]
+    submission = take_in("ada", folder, twins)
+    assert (list(submission.notebooks), submission.missing) == (["tiny"], ["other"])
+
+
+def test_what_makes_a_notebook_invalid_is_left_out(handed_in, masters):
+    folder, notebook = handed_in
+    notebook["cells"][0] |= {"metadata": {"tags": "no list"}, "id": "two words"}
+    notebook["metadata"]["widgets"] = {"state": "of a kernel that is gone"}
+    notebook["cells"].append({"cell_type": "raw", "source": ["a\n", "b"], "metadata": {}, "id": "two words"})
+    write(folder, notebook)
+    taken = take_in("ada", folder, masters).notebooks["tiny"]
+    nbformat.validate(taken)
+    assert taken.cells[-1].cell_type == "raw" and taken.cells[-1].source == "a\nb"
+    assert len({cell.id for cell in taken.cells}) == len(taken.cells) and "widgets" not in taken.metadata
+    assert sources(take_in("ada", folder, masters))["scale"] == SCALE

@@ -144,7 +144,7 @@ def test_a_regrade_that_fails_keeps_mark_and_notebook_and_says_so(tiny_course, s
     def fail(*_: object) -> None:
         raise OSError("a cable is loose")
 
-    monkeypatch.setattr("autograde.run.take_in", fail)
+    monkeypatch.setattr("autograde.grader.take_in", fail)
     [record] = run(tiny_course, "tiny", force=True)
     assert (record.state, record.score, record.max_score) == ("failed", 5.0, 7.0)
     assert "a cable is loose" in record.reason and "of an earlier run stay (5)" in record.reason

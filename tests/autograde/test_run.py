@@ -208,7 +208,7 @@ def test_a_kernel_ends_with_its_notebook(tiny_course, students, isolation):
 def test_a_fault_of_ours_is_failed_not_zero_and_touches_nobody(tiny_course, students, monkeypatch):
     students.submit("ada", {"scale": SCALE})
     students.submit("bob", {"scale": SCALE})
-    import autograde.grade as module
+    import autograde.grader as module
 
     real = module.take_in
 

@@ -1,0 +1,194 @@
+"""nbgrader's own converter on a submission that has been run already: its gradebook, its folders, its hooks."""
+
+import contextlib
+import copy
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbgrader.converters import Autograde
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor
+from sqlalchemy.exc import SAWarning
+from traitlets import Dict, List, Unicode
+
+from autograde.course import Course
+from autograde.errors import AutogradeError
+from autograde.log import captured_log
+from autograde.options import converter_of, hooks, is_execute
+from autograde.record import made, recorded_marks
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A submission as it is to be recorded.
+
+    Attributes:
+        notebooks: by name, the executed notebook as JSON.
+        files: the other files, by relative path.
+        present: further notebooks that were handed in; without them nbgrader would give them 0 points.
+        was_run: whether the notebooks have been run; else nbgrader's own steps decide what becomes of their outputs.
+    """
+
+    notebooks: dict[str, str]
+    files: dict[str, str]
+    present: Sequence[str] = ()
+    was_run: bool = True
+
+
+class LoadExecuted(NbGraderPreprocessor):
+    """Takes the place of nbgrader's `Execute`: the outputs of a notebook that has been run already."""
+
+    outputs = Dict(help="By notebook, the outputs of each cell").tag(config=True)
+
+    def preprocess(self, nb: Any, resources: Any) -> Any:
+        """Set outputs by position; the cells are those that were run."""
+        outputs = self.outputs[resources["nbgrader"]["notebook"]]
+        if len(outputs) != len(nb.cells):
+            raise AutogradeError(f"{len(outputs)} cells were run, {len(nb.cells)} are to be recorded")
+        for number, (cell, found) in enumerate(zip(nb.cells, outputs, strict=True), 1):
+            if cell.cell_type == "code":
+                cell.outputs = [nbformat.from_dict(output) for output in found]
+                cell.execution_count = number
+        return nb, resources
+
+
+class StagedCourse(CourseDirectory):
+    """A course directory, but for one submission that lies in a folder of its own until it is recorded."""
+
+    stage = Unicode(help="That folder")
+
+    def format_path(
+        self, nbgrader_step: str, student_id: str, assignment_id: str, escape: bool = False
+    ) -> str:
+        """nbgrader's path of a step."""
+        steps = {self.submitted_directory: "submitted", self.autograded_directory: "autograded"}
+        if nbgrader_step not in steps:
+            return super().format_path(nbgrader_step, student_id, assignment_id, escape)
+        stage = CourseDirectory(root=self.stage)
+        return stage.format_path(steps[nbgrader_step], student_id, assignment_id, escape)
+
+
+class StagedAutograde(Autograde):
+    """nbgrader's converter for one submission; who and what is graded has been settled, so nothing is looked for."""
+
+    student = Unicode(help="The student's id, which is no pattern")
+    names: List[str] = List(help="Names of the notebooks to record")
+
+    def init_notebooks(self) -> None:
+        """The notebooks named."""
+        folder = self._format_source(self.coursedir.assignment_id, self.student)
+        self.assignments = {folder: [str(Path(folder, f"{name}.ipynb")) for name in self.names]}
+
+    def init_destination(self, assignment_id: str, student_id: str) -> bool:
+        """It is always written anew."""
+        return True
+
+    def set_permissions(self, assignment_id: str, student_id: str) -> None:
+        """They are set where the files come to lie."""
+
+    def run_pre_convert_hook(self) -> None:
+        """It has been run, before the submission was read."""
+
+    def run_post_convert_hook(self) -> None:
+        """It is run when everything is in its place."""
+
+
+def finalise(course: Course, assignment: str, student: str, finished: Finished) -> tuple[float, float, bool]:
+    """Record one submission; runs in the one process that writes the gradebook.
+
+    Returns:
+        Score, maximum, and whether a person has still to grade something.
+    """
+    final = course.path("autograded", student, assignment)
+    with tempfile.TemporaryDirectory(prefix="stage-", dir=made(course.state)) as stage:
+        staged = Path(stage, "submitted", student, assignment)
+        staged.mkdir(parents=True)
+        for relative, path in finished.files.items():
+            (staged / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, staged / relative)
+        outputs = {}
+        for name, text in finished.notebooks.items():
+            notebook = nbformat.reads(text, as_version=4)
+            outputs[name] = [cell.get("outputs", []) for cell in notebook.cells]
+            nbformat.write(notebook, staged / f"{name}.ipynb")
+        for name in finished.present:
+            (staged / f"{name}.ipynb").touch()
+        done = Path(stage, "autograded", student, assignment)
+        if finished.present and final.is_dir():
+            again = [f"{name}.ipynb" for name in finished.notebooks]
+            shutil.copytree(final, done, symlinks=True, ignore=shutil.ignore_patterns(*again))
+        _convert(course, assignment, student, Path(stage), outputs, finished.was_run)
+        _replace(done, final)
+    converter_of(course.config).set_permissions(assignment, student)
+    marks = recorded_marks(course, assignment, student)
+    assert marks is not None  # they have just been written
+    return marks
+
+
+def _convert(
+    course: Course, assignment: str, student: str, stage: Path, outputs: dict[str, Any], was_run: bool
+) -> None:
+    config = copy.deepcopy(course.config)
+    config.CourseDirectory.assignment_id = assignment
+    config.CourseDirectory.notebook_id = "*"
+    config.CourseDirectory.db_url = course.db_url
+    steps = converter_of(course.config).autograde_preprocessors
+    loads = [LoadExecuted] if was_run else []
+    config.Autograde.autograde_preprocessors = [
+        each for step in steps for each in (loads if is_execute(step) else [step])
+    ]
+    config.LoadExecuted.outputs = outputs
+    converter = StagedAutograde(
+        coursedir=StagedCourse(config=config, stage=str(stage)),
+        config=config,
+        student=student,
+        names=list(outputs),
+    )
+    with captured_log(converter) as log, warnings.catch_warnings():
+        # nbgrader's own way of adding objects, which SQLAlchemy 2 remarks on.
+        warnings.simplefilter("ignore", SAWarning)
+        try:
+            converter.start()
+        except Exception as error:
+            raise AutogradeError(f"nbgrader could not record {student}: {error}\n{log.getvalue()}") from error
+
+
+def run_hook(course: Course, which: str, assignment: str, student: str, notebooks: list[str]) -> str:
+    """Run the course's hook "pre" or "post" for a submission, in the course directory, as nbgrader does.
+
+    Returns:
+        What went wrong in it, "" if nothing; as in nbgrader that is no reason to stop.
+    """
+    sys.path[:] = dict.fromkeys([str(course.root), *sys.path])
+    hook = hooks(converter_of(course.config))[which == "post"]
+    with contextlib.chdir(course.root):
+        try:
+            hook(assignment=assignment, student=student, notebooks=notebooks)
+        except Exception as error:  # it is the course's own program
+            return f"{which}_convert_hook failed: {type(error).__name__}: {error}"
+    return ""
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put a finished folder in the place of an older one, which stays until the new one is there."""
+    old.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=old.parent) as aside:
+        shutil.move(new, Path(aside, "new"))  # which may be another disk's
+        if old.exists():
+            old.rename(Path(aside, "old"))
+        Path(aside, "new").rename(old)
+        _writable(Path(aside))
+
+
+def _writable(folder: Path) -> None:
+    """nbgrader makes what it writes read-only; to remove it, the folders must be writable."""
+    for parent, _, _ in os.walk(folder):
+        Path(parent).chmod(0o700)
