@@ -4,7 +4,6 @@ import contextlib
 import copy
 import os
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -157,7 +156,7 @@ def _convert(
         warnings.simplefilter("ignore", SAWarning)
         try:
             converter.start()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin may be the course's own program
             raise AutogradeError(f"nbgrader could not record {student}: {error}\n{log.getvalue()}") from error
 
 
@@ -167,12 +166,11 @@ def run_hook(course: Course, which: str, assignment: str, student: str, notebook
     Returns:
         What went wrong in it, "" if nothing; as in nbgrader that is no reason to stop.
     """
-    sys.path[:] = dict.fromkeys([str(course.root), *sys.path])
     hook = hooks(converter_of(course.config))[which == "post"]
     with contextlib.chdir(course.root):
         try:
             hook(assignment=assignment, student=student, notebooks=notebooks)
-        except Exception as error:  # it is the course's own program
+        except (Exception, SystemExit) as error:  # it is the course's own program
             return f"{which}_convert_hook failed: {type(error).__name__}: {error}"
     return ""
 

@@ -125,6 +125,10 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
                     f"the gradebook of {course.root} has no assignment {assignment!r} (there are: {known}); "
                     + _release_first(assignment)
                 ) from None
+            if not names:
+                raise CourseError(
+                    f"{assignment!r} has no notebooks in the gradebook; {_release_first(assignment)}"
+                )
             return [_read(course, gradebook, assignment, name) for name in sorted(names)]
     except DatabaseError as error:
         raise CourseError(
@@ -164,8 +168,8 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
     bundle = course.path("release", ".", assignment) / f"{assignment}{SUFFIX}"
     case_sets = read_bundle(bundle).case_sets if bundle.is_file() else {}
     metadata = dict(released.metadata)
-    if notebook.kernelspec and notebook.kernelspec != "null":  # the source's, which counts
-        metadata["kernelspec"] = json.loads(notebook.kernelspec)
+    if kernelspec := json.loads(notebook.kernelspec or "null"):  # the source's, which counts
+        metadata["kernelspec"] = kernelspec
     _check_language(name, metadata.get("kernelspec") or {})
     return MasterNotebook(name, cells, order or list(cells), metadata, case_sets)
 

@@ -72,7 +72,7 @@ def merged(
             before = set(master.order[:place])
             after = max((i for i, cell in enumerate(cells) if grade_id_of(cell) in before), default=-1)
             cells.insert(after + 1, _released(master, grade_id, None, flags))
-    kernelspec = master.metadata.get("kernelspec", {"name": "python3", "display_name": "Python 3"})
+    kernelspec = {"name": "python3", "display_name": "Python 3", **(master.metadata.get("kernelspec") or {})}
     metadata = {
         **submitted.metadata,
         "kernelspec": kernelspec,

@@ -1,9 +1,11 @@
 """nbgrader's own options: read by nbgrader itself, honoured by its own code, and named where they can have no meaning here."""
 
+import builtins
 import inspect
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,8 @@ def read_configuration(arguments: Sequence[str], root: Path | None = None) -> Co
         said = told.getvalue().strip() or f"{type(error).__name__}: {error}"
         raise CourseError(f"nbgrader cannot read its configuration: {said}") from error
     if root is not None:
+        if str(root) not in sys.path:  # as nbgrader does with the working directory, for plugins and hooks
+            sys.path.append(str(root))
         app.config.CourseDirectory.root = str(root)
     warnings = [
         line for line in told.getvalue().splitlines() if "No nbgrader_config.py file found" not in line
@@ -100,7 +104,8 @@ def executes(config: Config) -> bool:
 
 def is_execute(step: Any) -> bool:
     """Whether a step of nbgrader's is the one that runs the notebook."""
-    return step == "nbgrader.preprocessors.Execute" or (isinstance(step, type) and issubclass(step, Execute))
+    names = ("nbgrader.preprocessors.Execute", "nbgrader.preprocessors.execute.Execute")
+    return step in names or (isinstance(step, type) and issubclass(step, Execute))
 
 
 def remarks(configuration: Configuration) -> list[str]:
@@ -149,7 +154,7 @@ def settings_of_marks(config: Config) -> str:
             **{name: section for name, section in sections.items() if section},
             "database": there.db_url.replace(there.root, "."),
             "ignore": there.ignore,
-            "late": _plain(AssignLatePenalties(config=config).plugin_class),
+            "late": _plain(_late_plugin(config)),
             "hooks": [_plain(hook) for hook in hooks(converter_of(config))],
         },
         sort_keys=True,
@@ -167,6 +172,14 @@ def _execute(config: Config) -> Execute:
         return Execute(config=config)
     except TraitError as error:
         raise CourseError(f"nbgrader's Execute does not take its configuration: {error}") from error
+
+
+def _late_plugin(config: Config) -> type:
+    """The class that gives late penalties."""
+    try:
+        return AssignLatePenalties(config=config).plugin_class
+    except Exception as error:  # it may be the course's own module
+        raise CourseError(f"there is no such plugin for late penalties: {error}") from error
 
 
 def _given(config: Config) -> dict[str, Any]:
@@ -197,11 +210,17 @@ def _plain(value: Any) -> Any:
 
 def _source(thing: Any) -> Iterator[str]:
     """The text of a class or function of the course's own; a library's does not change under its name."""
-    if thing.__module__.partition(".")[0] in ("nbgrader", "nbconvert", "traitlets", "builtins", "autograde"):
+    library = (thing.__module__ or "").partition(".")[0] in (
+        "nbgrader",
+        "nbconvert",
+        "traitlets",
+        "autograde",
+    )
+    if library or getattr(builtins, thing.__name__, None) is thing:
         return
     try:
         yield inspect.getsource(thing)
-    except (OSError, TypeError):  # written in the file of configuration itself
-        code = getattr(thing, "__code__", None)
-        if code is not None:
-            yield code.co_code.hex()
+    except (OSError, TypeError):  # a class that is written in a file of configuration, which is no module
+        for name, each in sorted(vars(thing).items()):
+            if (code := getattr(each, "__code__", None)) is not None:
+                yield f"{name} {code.co_code.hex()} {code.co_names} {[c for c in code.co_consts if not hasattr(c, 'co_code')]}"

@@ -46,7 +46,15 @@ def with_cells_of_ones_own(folder: Path) -> None:
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "sum_of_squares_equation":
             cell.attachments = picture
+        cell.pop("id", None)
     notebook.metadata["celltoolbar"] = "Create Assignment"
+    notebook.nbformat_minor = 4  # without ids, with attachments
+    nbformat.write(notebook, path)
+    path = folder / "problem2.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"own-{number}"
+    notebook.nbformat_minor = 5
     nbformat.write(notebook, path)
 
 
@@ -70,7 +78,7 @@ def test_a_class_has_the_same_marks_and_files(course: Path, tmp_path: Path):
         course, "改变", RIGHT, files={"helper.py": "NUMBER = 4", "data/numbers.txt": "changed", "图.txt": "é"}
     )
     with_cells_of_ones_own(
-        hand_in(course, "collage", RIGHT, timestamp=LATE, files={"own.sh": "#!/bin/sh\nls"})
+        hand_in(course, "collage", RIGHT, timestamp=LATE, files={"own.sh": "#!/bin/sh\ncat data/numbers.txt"})
     )
     due(course)
     theirs, mine = both(course, tmp_path)

@@ -292,6 +292,20 @@ def test_the_digest_knows_what_marks_depend_on(course: Path):
         MARKS, False
     )
     assert [digest(*arguments) == plain for arguments in NO_MARKS] == [True] * len(NO_MARKS)
+    text = (course / "nbgrader_config.py").read_text()
+    plugin = "from nbgrader.plugins import BasePlugin\nclass Late(BasePlugin):\n    def late_submission_penalty(self, *a):\n        return 1\n"
+    plugin += "def hook(**_):\n    return 1\nc.AssignLatePenalties.plugin_class = Late\nc.BaseConverter.pre_convert_hook = hook\n"
+    found = []
+    for one in (
+        plugin,
+        plugin.replace("return 1", "return 2", 1),
+        plugin.replace("    return 1\nc.", "    return 2\nc."),
+    ):
+        (course / "nbgrader_config.py").write_text(text + one)
+        assert digest() == digest(), "it is the same in every run"
+        found.append(digest())
+    assert len({plain, *found}) == 4, "what stands in the file of configuration"
+    (course / "nbgrader_config.py").write_text(text)
     due(course)
     late = digest()
     assert late != plain
@@ -385,6 +399,13 @@ def test_a_gradebook_of_another_version_is_said_to_be(course: Path):
         connection.execute("ALTER TABLE notebook DROP COLUMN kernelspec")
     with pytest.raises(CourseError, match="run `nbgrader db upgrade`"):
         read_masters(Course(course), "ps1")
+
+
+def test_an_assignment_that_was_never_generated_has_no_notebooks(course: Path):
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
+        gradebook.add_assignment("ps3")
+    with pytest.raises(CourseError, match="'ps3' has no notebooks in the gradebook; release it first"):
+        run(Course(course), "ps3")
 
 
 def test_nbgraders_option_course_is_the_id_of_a_course(handed_in: Path, monkeypatch, capsys):

@@ -187,3 +187,13 @@ def test_what_makes_a_notebook_invalid_is_left_out(handed_in, masters):
     assert taken.cells[-1].cell_type == "raw" and taken.cells[-1].source == "a\nb"
     assert len({cell.id for cell in taken.cells}) == len(taken.cells) and "widgets" not in taken.metadata
     assert sources(take_in("ada", folder, masters))["scale"] == SCALE
+
+
+@pytest.mark.parametrize("metadata", [{}, {"kernelspec": {}}, {"kernelspec": {"name": "science"}}])
+def test_a_release_that_says_little_of_its_kernel_gives_valid_notebooks(handed_in, masters, metadata):
+    folder, notebook = handed_in
+    notebook["metadata"]["kernelspec"] = {"name": "no such", "display_name": "kernel"}
+    write(folder, notebook)
+    taken = take_in("ada", folder, [replace(masters[0], metadata=metadata)]).notebooks["tiny"]
+    nbformat.validate(taken)
+    assert taken.metadata.kernelspec.name == metadata.get("kernelspec", {}).get("name", "python3")
