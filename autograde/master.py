@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +99,12 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
                 f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
             ) from None
         return [_read(course, gradebook, assignment, name) for name in sorted(names)]
+
+
+def due_date(course: Course, assignment: str) -> datetime | None:
+    """When an assignment of the gradebook is due (UTC), if it says so."""
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+        return gradebook.find_assignment(assignment).duedate
 
 
 def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> MasterNotebook:

@@ -19,9 +19,10 @@ from autograde.gradebook import Recorder
 from autograde.intake import Submission, take_in
 from autograde.kernels import ColdKernels, Kernels, furnished, kernels_of
 from autograde.log import log
-from autograde.master import MasterNotebook, read_masters
+from autograde.master import MasterNotebook, due_date, read_masters
 from autograde.record import Record, begin_record, only_run, read_record, recorded_marks, write_record
 from autograde.sandbox import check_isolation
+from autograde.timestamp import check_timestamp
 from autograde.turns import Turns
 from autograde.verdict import decide
 from autograde.warm import WarmKernels
@@ -149,6 +150,7 @@ class _Grader:
         self.course, self.assignment, self.masters, self.turns = course, assignment, masters, turns
         self.limits = course.limits
         self.released = released_files(course, assignment)
+        self.due = due_date(course, assignment)
 
     def digest(self, student: str) -> str:
         """Of all that the score depends on: the submission, the release, the limits."""
@@ -182,6 +184,7 @@ class _Grader:
     def _grade(self, job: Job, kernels: Kernels, recorder: Recorder) -> Record:
         folder = self.course.path("submitted", job.student, self.assignment)
         submission = take_in(job.student, folder, self.masters)
+        check_timestamp(submission.files, self.due, submission.flags)
         submission.files |= self.released
         record = Record(
             job.student,
