@@ -6,13 +6,13 @@ from typing import Any
 
 from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal
+from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from autograde.course import Limits
 from autograde.kernels import KernelManager
-from autograde.listen import GarbledError, Listener, bound, check_output
+from autograde.listen import GarbledError, Listener, bound
 from coursekit.check.collect import ANSWERS_MIME
 
 MAX_ANSWER_BYTES = 16 * 2**20
@@ -57,6 +57,7 @@ class Client(NotebookClient):
         self.ended: dict[str, int] = {}
         self.contradicted: set[int] = set()
         self.stop: asyncio.Future[None] | None = None
+        self.watching: asyncio.Task[Any] | None = None
 
     async def run(self, cell: NotebookNode, cell_index: int) -> None:
         """Run one cell within the limits.
@@ -71,9 +72,18 @@ class Client(NotebookClient):
         self.nb.cells[cell_index] = cell  # where nbclient looks for outputs to be updated
         try:
             await asyncio.wait_for(self.async_execute_cell(cell, cell_index), self.seconds + GRACE)
+        except CellTimeoutError:
+            raise
+        except TimeoutError as error:
+            raise DeadKernelError("it neither ends nor answers") from error
         finally:
-            if self.stop is not None:
-                self.stop.cancel()
+            for task in (self.stop, self.watching):
+                if task is not None:
+                    task.cancel()
+
+    async def _async_poll_kernel_alive(self) -> None:
+        self.watching = asyncio.current_task()  # nbclient leaves it when a cell ends in its own way
+        await super()._async_poll_kernel_alive()
 
     async def _async_poll_output_msg(self, parent_msg_id: str, cell: NotebookNode, cell_index: int) -> None:
         """As nbclient does it; and see whether the kernel contradicts what it said of earlier cells."""
@@ -94,7 +104,6 @@ class Client(NotebookClient):
     ) -> NotebookNode | None:
         """As nbclient does it, where the message has what it must have."""
         try:
-            check_output(msg)
             return super().process_message(msg, cell, cell_index)
         except CellControlSignal:
             raise
@@ -128,7 +137,7 @@ class Client(NotebookClient):
         """Keep an output, as long as the cell has not printed too much."""
         data = msg["content"].get("data")
         answers = isinstance(data, dict) and ANSWERS_MIME in data
-        size = len(str(msg["content"]))
+        size = msg["size"]
         if not answers:
             self.printed += size
         limit = MAX_ANSWER_BYTES if answers else self.limits.output_bytes
@@ -143,7 +152,7 @@ class Client(NotebookClient):
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
         """Change what is shown, as long as that does not grow over the cap; replaced again and again it may be."""
-        size = len(str(msg["content"]))
+        size = msg["size"]
         places = sum(map(len, self._display_id_map.get(display_id, {}).values()))
         self.printed += places * max(0, size - self.sizes.get(display_id, 0))
         self.sizes[display_id] = max(size, self.sizes.get(display_id, 0))

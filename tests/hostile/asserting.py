@@ -13,6 +13,7 @@ import wire
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from submissions import (
+    HOSTILE_LIMITS,
     Attack,
     beside,
     drop,
@@ -110,18 +111,14 @@ TAKEN_AWAY = "get_ipython().input_transformers_post.clear()"
 ABORTS = "get_ipython().kernel._aborting = True"
 SKIPS_LINES = """
 import sys
-def square(x):
-    frame = sys._getframe(1)
-    last = max(line for *_, line in frame.f_code.co_lines() if line)
-    def jump(frame, event, argument):
-        if event == "line":
+def tracing(frame, event, argument):
+    if event == "line" and "square" in frame.f_code.co_names and frame.f_code.co_name == "<module>":
+        lines = [line for *_, line in frame.f_code.co_lines() if line]
+        if min(lines) < frame.f_lineno < max(lines):
             frame.f_trace = None
-            sys.settrace(None)
-            frame.f_lineno = last
-        return jump
-    frame.f_trace = jump
-    sys.settrace(lambda *arguments: None)
-    return 1
+            frame.f_lineno = max(lines)
+    return tracing
+sys.settrace(tracing)
 """
 EXITS_IN_EQ = """
 import sys
@@ -165,7 +162,7 @@ ATTACKS = [
         4.0,
         TAKEN_AWAY,
     ),
-    lost(4, "skips_lines", SKIPS_LINES),
+    first(4, "skips_lines", SKIPS_LINES, "replaced in the kernel: .*sys.settrace"),
     lost(5, "reads_the_test", READS_THE_TEST),
     harmless(6, "thread", snippets.SWAPS_LATER.replace("scale", "other"), "a thread was left running: swap"),
     harmless(
@@ -191,7 +188,7 @@ ATTACKS = [
         flag="a link or a special file",
     ),
     lost(12, "message_without_text", called(wire.WITHOUT_TEXT), "salvaged", "no message"),
-    lost(12, "message_that_is_no_mapping", called(wire.NO_MAPPING), "salvaged", "no message"),
+    lost(12, "message_of_a_wrong_kind", called(wire.WRONG_KIND), "salvaged", "no message"),
     lost(12, "message_without_signature", called(wire.UNSIGNED), "salvaged", "no message"),
     harmless(14, "network", snippets.NETWORK),
     lost(15, "sys_exit", "import sys\nsys.exit(0)"),
@@ -266,7 +263,7 @@ def make_course(root: Path) -> None:
     """A plain nbgrader course that knows nothing of us, with one assignment released by nbgrader, and all that is handed in."""
     (root / "source" / "ps1").mkdir(parents=True)
     (root / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'other'\n")
-    (root / "autograde.toml").write_text("[limits]\ncell_seconds = 8\nmemory_mb = 3000\n")
+    (root / "autograde.toml").write_text(HOSTILE_LIMITS)
     notebook = new_notebook(
         cells=[
             new_code_cell("import math"),

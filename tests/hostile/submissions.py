@@ -9,6 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+HOSTILE_LIMITS = "[limits]\ncell_seconds = 8\nmemory_mb = 3000\nprocesses = 48\n"
 Change = Callable[[NotebookNode], None]
 FileChange = Callable[[Path], object]
 

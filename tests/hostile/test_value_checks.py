@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from attacks import ATTACKS, FULL, HONEST
-from submissions import Attack, hand_in
+from submissions import HOSTILE_LIMITS, Attack, hand_in
 
 from autograde.course import Course
 from autograde.record import Record, read_records
@@ -23,8 +23,8 @@ def records(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     root = tmp_path_factory.mktemp("hostile") / "course"
     shutil.copytree(released, root)
     settings = root / "autograde.toml"
-    text = settings.read_text("utf-8").replace("cell_seconds = 20", "cell_seconds = 8")
-    settings.write_text(text.replace("memory_mb = 4096", "memory_mb = 3000"), "utf-8")
+    text = settings.read_text("utf-8")
+    settings.write_text(text.split("[limits]")[0] + HOSTILE_LIMITS, "utf-8")
     for number, attack in enumerate(ATTACKS):
         submit(root, attack)
         if number % 2:

@@ -52,9 +52,9 @@ WITHOUT_TEXT = f"""{_SAY}
 def attack():
     say("stream", {{}})
 """
-NO_MAPPING = f"""{_SAY}
+WRONG_KIND = f"""{_SAY}
 def attack():
-    say("error", ["nothing"])
+    say("error", {{"ename": 1, "evalue": 2, "traceback": 3}})
 """
 ONE_PART = f"""{_SAY}
 def attack():
