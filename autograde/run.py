@@ -20,6 +20,7 @@ from autograde.intake import Submission, take_in
 from autograde.kernels import ColdKernels, Kernels, furnished, kernels_of
 from autograde.log import log
 from autograde.master import MasterNotebook, due_date, read_masters
+from autograde.reaching import reaching
 from autograde.record import Record, begin_record, only_run, read_record, recorded_marks, write_record
 from autograde.sandbox import check_isolation
 from autograde.timestamp import check_timestamp
@@ -285,7 +286,7 @@ def grade_notebook(
     checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
     questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
     executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
-    flags += executed.flags
+    flags += [*reaching(master, notebook), *executed.flags]
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)
     return dict(zip(grade_ids, outcomes, strict=True)), executed

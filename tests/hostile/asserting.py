@@ -144,11 +144,11 @@ ATTACKS = [
     Attack(0, "wrong", NOTHING, WRONG),
     Attack(0, "half_credit", FULL - 1, {**HONEST, "half": "def half(x):\n    return x // 2"}),
     Attack(1, "skip_tag", NOTHING, WRONG, change=each_cell(skip)),
-    lost(2, "result_on_the_wire", called(wire.RESULT)),
+    lost(2, "result_on_the_wire", called(wire.RESULT), flag=r"square reaches for get_ipython\(\).kernel"),
     lost(2, "idle_on_the_wire", called(wire.IDLE), flag="kept from being shown|had ended"),
     lost(2, "reply_on_the_wire", called(wire.REPLY), flag="said twice that test_square had ended"),
     lost(2, "error_wiped_off", called(wire.CLEARED), flag="kept from being shown"),
-    lost(2, "error_in_a_widget", called(wire.WIDGET)),
+    lost(2, "error_in_a_widget", called(wire.WIDGET), flag=r"square reaches for get_ipython\(\).kernel"),
     first(3, "transformers", snippets.LEAVES_ASSERTS_OUT.replace('"collect"', '"assert"'), UNPROVEN),
     first(4, "patched_shell", snippets.PATCHED_SHELL, f"{UNPROVEN}|replaced in the kernel"),
     first(4, "patched_do_execute", PATCHED_DO_EXECUTE, UNPROVEN),
@@ -163,12 +163,14 @@ ATTACKS = [
         TAKEN_AWAY,
     ),
     first(4, "skips_lines", SKIPS_LINES, "replaced in the kernel: .*sys.settrace"),
-    lost(5, "reads_the_test", READS_THE_TEST),
+    Attack(5, "reads_the_test", FULL, {**HONEST, "square": READS_THE_TEST}, flag="square reaches for In"),
     harmless(6, "thread", snippets.SWAPS_LATER.replace("scale", "other"), "a thread was left running: swap"),
     harmless(
         6, "atexit", snippets.LEFT_FOR_THE_END, r"left for the end of the process \(atexit\): last_words"
     ),
-    lost(7, "always_equal", ALWAYS_EQUAL),
+    Attack(
+        7, "always_equal", FULL, {**HONEST, "square": ALWAYS_EQUAL}, flag="__eq__ that is always the same"
+    ),
     lost(7, "exits_in_eq", EXITS_IN_EQ),
     first(
         8,
@@ -210,7 +212,7 @@ ATTACKS = [
     forged(26, "true", "def __repr__(self): return 'True'", "impossible partial credit 'True' of 2"),
     forged(26, "text", "def __repr__(self): return 'full marks'", "impossible partial credit 'full"),
     forged(26, "nothing", "def _ipython_display_(self): pass", "no partial credit"),
-    forged(26, "error", "def __repr__(self): raise ValueError", ""),
+    forged(26, "error", "def __repr__(self): raise ValueError", "no partial credit|half reaches for globals"),
     Attack(
         27,
         "stderr",
