@@ -12,6 +12,10 @@ from typing import Any
 from nbformat import NotebookNode
 
 PROBE = f"exec({Path(__file__).with_name('probe.py').read_text(encoding='utf-8')!r}, globals().copy())"
+_LEFT = {
+    "threads": "a thread was left running",
+    "atexit": "work was left for the end of the process (atexit)",
+}
 _SILENT = "the kernel does not say what was replaced in it"
 
 
@@ -20,9 +24,10 @@ def seen(outputs: list[NotebookNode]) -> dict[str, Any] | None:
     text = "".join(output.text for output in outputs if output.output_type == "stream")
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    good = isinstance(found, dict) and all(isinstance(each, list) for each in found.values())
+    return found if good else None
 
 
 def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[str]:
@@ -36,13 +41,9 @@ def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | Non
         if isinstance(now, list) and now[:1] in (["own"], ["foreign"]):
             if now[0] == "foreign" or (then is not None and then != now):
                 replaced.append(name)
-        elif name == "atexit":
-            flags += (
-                [] if then is None or then == now else ["work was left for the end of the process (atexit)"]
-            )
-        elif name == "threads":
+        elif name in _LEFT:
             left = [each for each in now if each not in (then or [])]
-            flags += [f"a thread was left running: {', '.join(map(str, left))[:100]}"] if left else []
+            flags += [f"{_LEFT[name]}: {', '.join(map(str, left))[:100]}"] if left else []
         elif then is not None and then != now:
             replaced.append(name)
     if missing := set(before) - set(after):

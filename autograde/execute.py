@@ -19,6 +19,7 @@ from autograde.course import Limits
 from autograde.errors import AutogradeError
 from autograde.evidence import PROBE, differences, seen
 from autograde.kernels import KernelManager
+from autograde.listen import GarbledError
 from autograde.turns import Turns
 from coursekit.check.light import ANSWERS_MIME
 from coursekit.check.tree import DamagedError, loads
@@ -57,8 +58,8 @@ class Executed:
         outputs: of each code cell, by index.
         answers: bytes that each check cell sent back, by index; none where it did not get to it.
         lost: cells that cost a kernel; the notebook was run again without them.
-        flags: what `coursekit` noted in the kernel; a student can silence it, so it proves nothing.
-        unproven: cells that assert, before which a cell that must fail did not fail.
+        flags: suspicions, and what `coursekit` noted in the kernel; a student can silence it, so it proves nothing.
+        unproven: cells that assert, of which the kernel does not show that their assertions can fail.
         replays: how often a fresh kernel was needed.
         spent: wall time of the student's cells, over all replays; the notebook's limit is on this.
         seconds: wall time of all cells, over all replays.
@@ -155,21 +156,41 @@ class _Run:
 
     async def _cells(self) -> int | None:
         before = await self._probe()
+        theirs = False  # whether something of the student's has run
         for i, cell in enumerate(self.notebook.cells):
             if cell.cell_type != "code" or i in self.skipped:
                 continue
             left = self.limits.notebook_seconds - self.executed.spent
             if left < 1:
-                return None
+                break
             if i not in self.checks and _asserts(cell):
+                self._suspect(*differences(before, await self._probe()))
                 await self._can_fail(i)
-            if _is_ours(cell):
+            if _is_ours(cell) and not theirs:
                 await self._prepare(i, cell)
-            elif not await self._ends(i, cell, min(self.limits.cell_seconds, left)):
+                continue
+            theirs = True
+            seconds = self._our_seconds if _is_ours(cell) else min(self.limits.cell_seconds, left)
+            if not await self._ends(i, cell, seconds):
+                self._contradictions()
                 return i
         await self._flags()
-        self.executed.flags += differences(before, await self._probe())
+        self._suspect(*differences(before, await self._probe()))
+        self._contradictions()
         return None
+
+    @property
+    def _our_seconds(self) -> float:
+        return max(OUR_SECONDS, self.limits.cell_seconds)
+
+    def _suspect(self, *flags: str) -> None:
+        self.executed.flags += [flag for flag in flags if flag not in self.executed.flags]
+
+    def _contradictions(self) -> None:
+        """A kernel that tells twice how a cell ended has lied once."""
+        for i in sorted(self.client.contradicted):
+            self._suspect(f"the kernel said twice that {_name(self.notebook.cells[i], i)} had ended")
+            self.executed.unproven.append(i)
 
     async def _probe(self) -> dict[str, Any] | None:
         running = new_code_cell(PROBE)
@@ -182,7 +203,7 @@ class _Run:
 
     async def _prepare(self, i: int, cell: NotebookNode) -> None:
         """Run a cell of the release that is not graded; it takes its time, and it must end."""
-        self.client.seconds = max(OUR_SECONDS, self.limits.cell_seconds)
+        self.client.seconds = self._our_seconds
         try:
             await self._one(i, cell)
         except (DeadKernelError, CellTimeoutError) as error:
@@ -200,6 +221,8 @@ class _Run:
         except DeadKernelError as error:
             if fault := self.manager.fault():
                 raise AutogradeError(fault) from error
+            if isinstance(error, GarbledError):
+                self._suspect(f"the kernel sent what is no message while {_name(cell, i)} ran")
             self.executed.lose(i, "died")
             return False
         except CellTimeoutError:
@@ -219,7 +242,7 @@ class _Run:
         except (DeadKernelError, CellTimeoutError, DamagedError):
             return
         if isinstance(lines, list):
-            self.executed.flags = [str(line)[:300] for line in lines[:20]]
+            self._suspect(*(str(line)[:300] for line in lines[:20]))
 
     async def _can_fail(self, i: int) -> None:
         """Before a cell that asserts: one that must fail, or the other proves nothing."""
@@ -244,6 +267,8 @@ class _Run:
         if i in self.checks and answers:
             self.executed.answers[i] = answers
         self.executed.outputs[i] = outputs
+        if self.client.hidden:
+            self._suspect(f"an error in {_name(cell, i)} was kept from being shown")
         failed = any(output.output_type == "error" for output in outputs)
         self.executed.states[i] = "timeout" if self.client.timed_out else "error" if failed else "ran"
 
@@ -251,6 +276,11 @@ class _Run:
 def _asserts(cell: NotebookNode) -> bool:
     nbgrader = cell.metadata.get("nbgrader", {})
     return bool(nbgrader.get("grade") and not nbgrader.get("solution"))
+
+
+def _name(cell: NotebookNode, i: int) -> str:
+    """What a cell is called in a flag."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or f"cell {i + 1}"
 
 
 def _is_ours(cell: NotebookNode) -> bool:

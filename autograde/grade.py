@@ -9,6 +9,7 @@ from autograde.course import Limits
 from autograde.execute import Executed, execute, questions_name
 from autograde.kernels import Kernels, furnished
 from autograde.master import MasterNotebook
+from autograde.reaching import reaching
 from autograde.turns import Turns
 from autograde.verdict import decide
 from coursekit.check.tree import dumps
@@ -46,7 +47,7 @@ def grade_notebook(
     checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
     questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
     executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
-    flags += executed.flags
+    flags += [*reaching(master, notebook), *executed.flags]
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)
     return dict(zip(grade_ids, outcomes, strict=True)), executed

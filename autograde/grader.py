@@ -19,7 +19,7 @@ from autograde.inputs import (
 )
 from autograde.intake import Submission, take_in
 from autograde.kernels import Kernels
-from autograde.master import MasterNotebook, read_masters
+from autograde.master import MasterNotebook, due_date, read_masters
 from autograde.options import converter_of, hooks
 from autograde.record import (
     Record,
@@ -30,6 +30,7 @@ from autograde.record import (
     recorded_marks,
     was_begun,
 )
+from autograde.timestamp import check_timestamp
 from autograde.turns import Turns
 from coursekit.check.light import number
 
@@ -66,6 +67,7 @@ class Grader:
         self.released = released_files(course, assignment)
         self.converter = converter_of(course.config)
         self.hooks = dict(zip(("pre", "post"), hooks(self.converter), strict=True))
+        self.due = due_date(course, assignment)
         self.common = digest_of_course(course, assignment, masters)
         self.marks = all_marks(course, assignment)
         self.students = None if self.converter.create_student else known_students(course)
@@ -140,6 +142,7 @@ class Grader:
         digest = self.digest(job.student) if self.hooks["pre"] else job.digest
         folder = self.course.path("submitted", job.student, self.assignment)
         submission = take_in(job.student, folder, self.masters, not self.runs)
+        check_timestamp(submission.files, self.due, submission.flags)
         names = [master.name for master in self.masters]
         submission.files, odd = files_beside(self.course, submission.files, folder, self.released, names)
         record = Record(

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
 
 def _release_first(assignment: str) -> str:
     return f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
+
+
+def due_date(course: Course, assignment: str) -> datetime | None:
+    """When an assignment of the gradebook is due (UTC), if it says so."""
+    with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
+        return gradebook.find_assignment(assignment).duedate
 
 
 def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> MasterNotebook:

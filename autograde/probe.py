@@ -2,7 +2,9 @@
 that a notebook can replace. It is sent as text, uses nothing of ours and prints one line of JSON.
 """
 
+import atexit
 import builtins
+import functools
 import json
 import sys
 import threading
@@ -34,10 +36,27 @@ WATCHED = {
 }
 
 
-def is_foreign(thing: Any) -> bool:
-    """Whether a function was written in a cell or a file of the submission."""
-    file = getattr(getattr(thing, "__code__", None), "co_filename", "")
+def is_foreign(code: Any) -> bool:
+    """Whether code, or a function, was written in a cell or a file of the submission."""
+    file = getattr(getattr(code, "__code__", code), "co_filename", "")
     return file.startswith(("/tmp/ipykernel_", "<ipython-input", "/sandbox/home"))
+
+
+def watch_atexit() -> list[str]:
+    """Names of what cells of the notebook registered for the end, which Python itself does not tell; watched from now on."""
+    if not hasattr(atexit.register, "left"):
+        register: Any = atexit.register
+        left: list[str] = []
+
+        @functools.wraps(register)
+        def watched(work: Any, /, *arguments: Any, **options: Any) -> Any:
+            if is_foreign(sys._getframe(1).f_code):
+                left.append(getattr(work, "__name__", str(work))[:80])
+            return register(work, *arguments, **options)
+
+        vars(watched)["left"] = left
+        atexit.register = watched
+    return vars(atexit.register)["left"]
 
 
 def find_spec(finder: Any) -> Any:
@@ -68,6 +87,7 @@ def look() -> dict[str, Any]:
         found["methods of the " + name] = sorted(n for n, each in vars(owner).items() if is_foreign(each))
     found["sys.meta_path"] = [str(each)[:80] for each in sys.meta_path if is_foreign(find_spec(each))]
     found["sys.settrace"] = [str(sys.gettrace()), str(sys.getprofile())]
+    found["atexit"] = watch_atexit()
     found["threads"] = [each.name for each in threading.enumerate() if is_foreign(work(each))]
     return found
 

@@ -1,12 +1,11 @@
 """Points are decided here, outside the sandbox, from plain data."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from autograde.credit import checked_credit
 from autograde.execute import Executed
 from autograde.master import MasterNotebook
 from coursekit.check.rules import violations
@@ -59,8 +58,9 @@ def decide(
             outcomes.append(outcome)
             cell.outputs = [*_printed(outputs), *_shown(outcome, language)]
         elif nbgrader.get("grade") and not nbgrader.get("solution"):
-            outputs = _checked_credit(
-                _printed_and_rest(outputs), master.cells[grade_id].points, grade_id, flags
+            released = master.cells[grade_id]
+            outputs = checked_credit(
+                _printed_and_rest(outputs), released.source, released.points, grade_id, flags
             )
             cell.outputs = _unproven(outputs, grade_id, flags) if i in executed.unproven else outputs
         else:
@@ -136,25 +136,3 @@ def _unproven(outputs: list[NotebookNode], grade_id: str, flags: list[str]) -> l
     text = "a cell that must fail did not fail in this kernel, so that this one proves nothing"
     error = new_output("error", ename="NotProven", evalue=text, traceback=[f"NotProven: {text}"])
     return [*(output for output in outputs if output.output_type != "execute_result"), error]
-
-
-def _checked_credit(
-    outputs: list[NotebookNode], points: float, grade_id: str, flags: list[str]
-) -> list[NotebookNode]:
-    """Partial credit that is no number between 0 and the cell's points earns 0; nbgrader would fail or give all."""
-    for output in outputs:
-        if output.output_type != "execute_result":
-            continue
-        try:
-            credit = float(output.data.get("text/plain", ""))
-        except ValueError:
-            continue
-        if not (math.isfinite(credit) and 0 <= credit <= points):
-            flags.append(f"{grade_id}: impossible partial credit {credit} of {points:g}")
-            error: dict[str, Any] = {
-                "ename": "ImpossibleCredit",
-                "evalue": f"{credit} of {points:g}",
-                "traceback": [],
-            }
-            return [*(o for o in outputs if o is not output), new_output("error", **error)]
-    return outputs

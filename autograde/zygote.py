@@ -4,7 +4,7 @@ A request is one line of JSON on the socket `zygote` in ROOMS: `room`, a folder 
 names of `resource` with their values; `disk`, bytes of each writable folder; `sockets`, where
 the room's folder of sockets lies outside; `keep`, folders below /tmp that stay to be seen; `group`, whether the fork
 says a word and waits for one, in between it is put into a control group. The process forks, and the child takes
-namespaces of its own for users, mounts, processes and ipc, sees its own room and nobody else's, gives up every capability
+namespaces of its own for users, mounts, processes, ipc and network, sees its own room and nobody else's, gives up every capability
 and runs the notebook's kernel as process 1. The connection stays open as long as the kernel lives: what ended it is
 said there as one more line, and whoever closes the connection kills the kernel.
 
@@ -12,6 +12,7 @@ It is run as a file, so it uses nothing of `autograde`. Arguments: modules to im
 """
 
 import ctypes
+import fcntl
 import gc
 import importlib
 import json
@@ -22,6 +23,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import traceback
 from pathlib import Path
@@ -31,7 +33,8 @@ ROOM, ROOMS, SOCKETS = Path("/sandbox"), Path("/sandbox/rooms"), Path("/sandbox/
 INODES = 50_000  # of each writable folder
 HOME, WORK = ROOM / "home", ROOM / "home/work"
 
-NEWNS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 RDONLY, NOSUID, NODEV, REMOUNT, BIND, MOVE, REC, PRIVATE = (
     0x1,
     0x2,
@@ -62,13 +65,15 @@ def mount(source: str, target: Path, kind: str | None, flags: int, options: str 
 
 
 def enter_namespaces() -> None:
-    """Users, mounts, processes and ipc of its own; inside, this user has every capability over them."""
+    """Users, mounts, processes, ipc and network of its own; inside, this user has every capability over them."""
     uid, gid = os.getuid(), os.getgid()
-    called(libc.unshare(NEWUSER | NEWNS | NEWPID | NEWIPC), "unshare")
+    called(libc.unshare(NEWUSER | NEWNS | NEWPID | NEWIPC | NEWNET), "unshare")
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     mount("none", Path("/"), None, REC | PRIVATE)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # the one interface is the loopback
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
 
 
 def furnish(job: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""The grader's end of a kernel's wire: what comes in is a stranger's, and may be no message at all, or far too many."""
+
+import asyncio
+from typing import Any
+
+import zmq
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
+from nbclient.exceptions import DeadKernelError
+from traitlets import Type
+
+MAX_MESSAGE_BYTES = 24 * 2**20
+MAX_WAITING = 50  # messages that were received and nobody has read
+
+
+class GarbledError(DeadKernelError):
+    """The kernel sent what is no message: nothing it says can be used any more."""
+
+
+class Channel(AsyncZMQSocketChannel):
+    """A channel that takes messages of the right form only, tells the size of their content, and gives others their turn after each."""
+
+    async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # as jupyter_client has it
+        await asyncio.sleep(0)  # where messages are always waiting, no clock would be looked at
+        try:
+            _, parts = self.session.feed_identities(await self.socket.recv_multipart(**kwargs))
+            message = self.session.deserialize(parts)
+            for part in ("header", "parent_header", "content"):
+                if not isinstance(message[part], dict):
+                    raise TypeError(f"its {part} is no mapping")
+        except zmq.ZMQError:
+            raise
+        except Exception as error:
+            # jupyter_client takes it apart in many steps, each of which fails in its own way on what is no message.
+            raise GarbledError(f"{type(error).__name__}: {error}") from error
+        message["size"] = sum(map(len, parts[4:]))  # of the content, and buffers
+        return message
+
+
+class Listener(AsyncKernelClient):
+    """A client that opens no more channels than it reads."""
+
+    shell_channel_class = Type(Channel)
+    iopub_channel_class = Type(Channel)
+
+    def start_channels(
+        self,
+        shell: bool = True,
+        iopub: bool = True,
+        stdin: bool = False,
+        hb: bool = True,
+        control: bool = False,
+    ) -> None:
+        """Those for requests, outputs and the heartbeat; nobody would read the others."""
+        super().start_channels(shell, iopub, stdin, hb, control)
+
+
+def bound(context: zmq.Context[Any]) -> None:
+    """Cap the size and number of the messages that sockets made from now on hold."""
+    context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    context.setsockopt(zmq.RCVHWM, MAX_WAITING)
