@@ -177,16 +177,43 @@ def run_hook(course: Course, which: str, assignment: str, student: str, notebook
 
 def _replace(new: Path, old: Path) -> None:
     """Put a finished folder in the place of an older one, which stays until the new one is there."""
-    old.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=old.parent) as aside:
-        shutil.move(new, Path(aside, "new"))  # which may be another disk's
-        if old.exists():
-            old.rename(Path(aside, "old"))
-        Path(aside, "new").rename(old)
-        _writable(Path(aside))
+    _put_back(old)
+    aside = _aside(old)
+    aside.mkdir(parents=True)
+    shutil.move(new, aside / "new")  # which may be another disk's
+    if old.exists():
+        old.rename(aside / "old")
+    (aside / "new").rename(old)
+    _remove(aside)
 
 
-def _writable(folder: Path) -> None:
+def _aside(folder: Path) -> Path:
+    """Where the old folder and the new one lie, while the one takes the place of the other."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _remove(folder: Path) -> None:
     """nbgrader makes what it writes read-only; to remove it, the folders must be writable."""
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def _put_back(folder: Path) -> None:
+    """Undo what was begun and not ended to replace a folder."""
+    aside = _aside(folder)
+    if aside.is_dir():
+        if (aside / "old").is_dir() and not folder.exists():
+            (aside / "old").rename(folder)
+        _remove(aside)
+
+
+def recover(course: Course, assignment: str, students: Sequence[str]) -> None:
+    """Clear what a killed run has left: a folder that was just being replaced is there again, and what was staged goes.
+
+    Nobody else may be at work in the course.
+    """
+    for student in students:
+        _put_back(course.path("autograded", student, assignment))
+    for stage in course.state.glob("stage-*"):
+        _remove(stage)

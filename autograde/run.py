@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from autograde.convert import recover
 from autograde.course import Course
 from autograde.errors import AutogradeError, CourseError
 from autograde.gradebook import Recorder
@@ -61,6 +62,7 @@ def run(
 
             read_masters(course, assignment)  # which says it better where there is no such assignment
             raise
+        recover(course, assignment, chosen)
         on_start(len(chosen))
         turns = Turns(max(1, jobs or os.cpu_count() or 1))
         again = force or converter_of(course.config).force

@@ -166,6 +166,35 @@ def test_a_run_that_was_killed_while_it_recorded_is_made_good(tiny_course, stude
     assert (tiny_course.path("autograded", "ada", "tiny") / "tiny.ipynb").is_file()
 
 
+def test_a_run_that_was_killed_while_it_replaced_a_notebook_has_lost_none(tiny_course, students, monkeypatch):
+    students.submit("ada", {"scale": SCALE, "mean_of": MEAN})
+    run(tiny_course, "tiny")
+    final = tiny_course.path("autograded", "ada", "tiny")
+    before = (final / "tiny.ipynb").read_bytes()
+    final.parent.chmod(0o755)
+    begin_record(tiny_course, "tiny", "ada")
+    aside = final.with_name(
+        ".tiny.replaced"
+    )  # the old one was out of the way, the new one not yet in its place
+    aside.mkdir()
+    final.rename(aside / "old")
+    (aside / "new").mkdir()
+    (tiny_course.state / "stage-abc" / "submitted").mkdir(parents=True)
+
+    def fail(*_: object) -> None:
+        raise OSError("a cable is loose")
+
+    monkeypatch.setattr("autograde.grader.take_in", fail)
+    [record] = run(tiny_course, "tiny")
+    assert (record.state, record.score) == ("failed", 5.0)
+    assert (final / "tiny.ipynb").read_bytes() == before
+    assert not aside.exists() and not list(tiny_course.state.glob("stage-*"))
+    monkeypatch.undo()
+    [record] = run(tiny_course, "tiny")
+    assert (record.state, record.score) == ("graded", 5.0)
+    assert [path.name for path in final.parent.iterdir()] == ["tiny"]
+
+
 def test_a_full_disk_fails_the_submission_and_keeps_the_old_mark(tmp_path, students, tiny_course):
     """The course lies on a small file system that a big file fills."""
     small = tmp_path / "small"
