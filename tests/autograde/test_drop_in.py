@@ -149,7 +149,7 @@ from pathlib import Path
 
 def note(which, assignment, student, notebooks):
     names = [str(Path(name).relative_to(Path.cwd() / "handed in")) for name in notebooks]
-    done = [Path("autograded", name).exists() for name in names]
+    done = [Path("graded", "all", name).exists() for name in names]
     with open("hooks.jsonl", "a") as file:
         print(json.dumps([which, assignment, names, done]), file=file)
 
@@ -218,9 +218,12 @@ def test_directories_database_and_hooks_of_a_course(course: Path, tmp_path: Path
         course,
         'c.CourseDirectory.directory_structure = "{nbgrader_step}/{assignment_id}/{student_id}"\n'
         'c.CourseDirectory.submitted_directory = "handed in"\n'
+        'c.CourseDirectory.autograded_directory = "graded/all"\n'
+        'c.CourseDirectory.source_directory = "master"\n'
         "c.CourseDirectory.groupshared = True\n" + BEFORE,
     )
     (course / "handed in" / "ps1").mkdir(parents=True)
+    (course / "source").rename(course / "master")
     for student, answers in (("bitdiddle", RIGHT), ("hacker", PARTLY)):
         hand_in(course, student, answers)
         shutil.move(course / "submitted" / student / "ps1", course / "handed in" / "ps1" / student)
@@ -232,8 +235,8 @@ def test_directories_database_and_hooks_of_a_course(course: Path, tmp_path: Path
     ok(stock(theirs, "ps1"))
     ok(ours(mine, "ps1", "--jobs", "1"))
     assert marks(theirs, f"sqlite:///{theirs}/db/marks.db") == marks(mine, f"sqlite:///{mine}/db/marks.db")
-    assert differences(tree(theirs / "autograded"), tree(mine / "autograded")) == {}
-    assert (mine / "autograded" / "ps1" / "hacker" / "from_hook.txt").read_text() == "for all"
+    assert differences(tree(theirs / "graded"), tree(mine / "graded")) == {}
+    assert (mine / "graded" / "all" / "ps1" / "hacker" / "from_hook.txt").read_text() == "for all"
     assert not (mine / "gradebook.db").exists()
     notes = [sorted((root / "hooks.jsonl").read_text().splitlines()) for root in (theirs, mine)]
     assert notes[0] == notes[1] and len(notes[1]) == 4

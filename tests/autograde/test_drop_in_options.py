@@ -80,15 +80,20 @@ def test_options_of_the_command_line_have_the_same_effect(course: Path, tmp_path
     found = marks(mine, f"sqlite:///{mine}/marks.db")
     assert [found[each]["penalty"] for each in ("bitdiddle", "bernie", "hacker")] == [0, 0, 0]
     assert [found[each]["score"] for each in ("bitdiddle", "bernie", "hacker")] == [(1.5, 13)] * 3
-    again = ok(ours(mine, "ps1", "--student", "bitdiddle"), 2)
-    assert f"there is no gradebook {mine}/gradebook.db" in again.stderr
-    (mine / "marks.db").rename(mine / "gradebook.db")
-    with Gradebook(f"sqlite:///{mine}/gradebook.db") as gradebook:
+
+
+def test_what_gradebook_or_folders_have_lost_is_graded_again(course: Path):
+    for student in ("bernie", "bitdiddle", "hacker"):
+        hand_in(course, student, PARTLY, without=("problem2.ipynb",))
+    ok(ours(course, "ps1"))
+    before = (course / "autograded" / "bitdiddle" / "ps1" / "problem1.ipynb").stat().st_mtime_ns
+    with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:
         gradebook.remove_submission("ps1", "hacker")
-    shutil.rmtree(mine / "autograded" / "bernie")
-    ok(ours(mine, "ps1"))
-    assert marks(mine)["hacker"]["score"] == (1.5, 13), "the gradebook had forgotten it"
-    assert (mine / "autograded" / "bernie" / "ps1" / "problem1.ipynb").is_file(), "the folder was gone"
+    shutil.rmtree(course / "autograded" / "bernie")
+    ok(ours(course, "ps1"))
+    assert marks(course)["hacker"]["score"] == (1.5, 13), "the gradebook had forgotten it"
+    assert (course / "autograded" / "bernie" / "ps1" / "problem1.ipynb").is_file(), "the folder was gone"
+    assert (course / "autograded" / "bitdiddle" / "ps1" / "problem1.ipynb").stat().st_mtime_ns == before
 
 
 def test_a_course_that_the_users_configuration_names(course: Path, tmp_path: Path):
