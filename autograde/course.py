@@ -180,7 +180,9 @@ def init_course(root: Path, *, course_id: str, language: str, labs: Path | None 
         (root / folder).mkdir(exist_ok=True)
     _write_new(root / "nbgrader_config.py", _CONFIG.format(course_id=course_id))
     _write_new(root / SETTINGS, _SETTINGS.format(language=language, labs=labs or default_labs()))
-    _write_new(root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\n")
+    _write_new(
+        root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\nreports/\n"
+    )
     (root / _SECRET).parent.mkdir(mode=0o700, exist_ok=True)
     if _write_new(root / _SECRET, secrets.token_hex(32) + "\n"):
         (root / _SECRET).chmod(0o600)
