@@ -2,11 +2,11 @@
 
 import sys
 
-from autograde.commands import authoring, grading, single  # each adds its commands
+from autograde.commands import authoring, grading, results, single  # each adds its commands
 from autograde.commands.common import app, err
 from autograde.errors import AutogradeError
 
-__all__ = ["app", "authoring", "grading", "main", "single"]
+__all__ = ["app", "authoring", "grading", "main", "results", "single"]
 
 
 def main() -> None:

@@ -93,11 +93,16 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
         try:
             names = [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
         except MissingEntry:
-            raise CourseError(
-                f"the gradebook of {course.root} has no assignment {assignment!r}; "
-                f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
-            ) from None
+            raise not_released(course, assignment) from None
         return [_read(course, gradebook, assignment, name) for name in sorted(names)]
+
+
+def not_released(course: Course, assignment: str) -> CourseError:
+    """The error for an assignment that the gradebook does not know."""
+    return CourseError(
+        f"the gradebook of {course.root} has no assignment {assignment!r}; "
+        f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
+    )
 
 
 def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> MasterNotebook:
