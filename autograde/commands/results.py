@@ -1,12 +1,13 @@
 """Commands for what comes after grading: marks for other systems, submissions that are alike."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autograde.commands.common import CourseOption, app, course_of, err, out
+from autograde.commands.common import CourseOption, app, course_of, err, out, progress_bar
 from autograde.errors import AutogradeError
 from autograde.export import FORMATS, Mark, read_marks, write_marks
 
@@ -42,6 +43,41 @@ def export(
         err.print(f"no mark for {mark.student} ({reason})", highlight=False, markup=False, soft_wrap=True)
     if unmarked:
         raise typer.Exit(1)
+
+
+@app.command()
+def similarity(
+    assignment: str,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page to write.")] = None,
+    language: Annotated[str | None, typer.Option(help='"en" or "zh"; default: the course\'s.')] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line for each pair; a page only with --output.")
+    ] = False,
+    course: CourseOption = None,
+) -> None:
+    """Find submissions that are alike beyond what was handed out, and weights handed in twice: for a person to look at."""
+    from autograde.page import read_words
+    from autograde.similarity import compare
+    from autograde.similarity_page import write_similarity
+
+    there = course_of(course)
+    read_words(language or "en")  # a language that we do not have is said before the work, not after it
+    with progress_bar(len(there.students(assignment)), f"comparing {assignment}") as progress:
+        found = compare(there, assignment, on_read=lambda student: progress.advance(progress.task_ids[0]))
+    for pair in found.pairs if as_json else ():
+        line = {
+            "students": pair.students,
+            "shared": round(pair.shared, 1),
+            "coverage": round(pair.coverage, 3),
+            "cells": {"/".join(cell): round(share, 3) for cell, share in pair.cells.items()},
+            "weights": pair.weights,
+        }
+        print(json.dumps(line, ensure_ascii=False))
+    for student, note in found.notes:
+        err.print(f"{student}: {note}", highlight=False, markup=False, soft_wrap=True)
+    if output or not as_json:
+        page = write_similarity(there, assignment, found, output=output, language=language)
+        (err if as_json else out).print(page, highlight=False, soft_wrap=True)
 
 
 def _say(what: str, marks: Sequence[Mark]) -> None:
