@@ -14,7 +14,7 @@ import io
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -128,14 +128,17 @@ def compare(
     return Comparison(sorted(cells), _pairs(cells, weights), weights, notes, cells)
 
 
-def fingerprint(source: str, kind: str) -> CodeFingerprint:
-    """The fragments of a cell; `kind` is "code" or "markdown"."""
-    text = source.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff").strip("\n")  # as the lexer does
-    text = text[:MAX_CHARACTERS]
-    if kind != "code":
-        text = " ".join(text.split())
-        chinese = sum("\u4e00" <= sign <= "\u9fff" for sign in text) > len(text) / 3
-        return CodeFingerprint("text", K_CHINESE if chinese else K, 1, filter=False, fp=io.StringIO(text))
+def fingerprint(source: str, kind: str, template: Set[int] = frozenset()) -> CodeFingerprint:
+    """The fragments of a cell that are not in the template; `kind` is "code" or "markdown"."""
+    found = _text(source) if kind != "code" else _code(source)
+    found.hashes -= template
+    found.hash_idx = {each: found.hash_idx[each] for each in found.hashes}
+    return found
+
+
+def _code(source: str) -> CodeFingerprint:
+    # Beginning and lines as the lexer makes them, for places in the one are places in the other.
+    text = source.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff").strip("\n")[:MAX_CHARACTERS]
     # To the lexer `self` is no name as any other, and `@W` is a decorator also where it multiplies; in the same length:
     lexed = _SELF.sub("this", text).replace("@", "^")
     found = CodeFingerprint("code", K, 1, language="python", fp=io.StringIO(lexed))
@@ -145,6 +148,12 @@ def fingerprint(source: str, kind: str) -> CodeFingerprint:
     return found
 
 
+def _text(source: str) -> CodeFingerprint:
+    text = " ".join(source[:MAX_CHARACTERS].split())
+    chinese = sum("\u4e00" <= sign <= "\u9fff" for sign in text) > len(text) / 3
+    return CodeFingerprint("text", K_CHINESE if chinese else K, 1, filter=False, fp=io.StringIO(text))
+
+
 def _template(course: Course, assignment: str, masters: Sequence[MasterNotebook]) -> set[int]:
     """Fragments that are nobody's own: of all that was released, and of the reference solution where it is there."""
     cells = [(cell.visible, cell.cell_type) for master in masters for cell in master.cells.values()]
@@ -152,7 +161,7 @@ def _template(course: Course, assignment: str, masters: Sequence[MasterNotebook]
         source = course.path("source", ".", assignment) / f"{master.name}.ipynb"
         if source.is_file():
             cells += [(cell.source, cell.cell_type) for cell in nbformat.read(source, as_version=4).cells]
-    return {fragment for source, kind in cells for fragment in fingerprint(source, kind).hashes}
+    return set().union(*(fingerprint(source, kind).hashes for source, kind in cells))
 
 
 def _own(
@@ -169,10 +178,7 @@ def _own(
                 continue
             if len(cell.source) > MAX_CHARACTERS:
                 notes.append((submission.student, f"{grade_id}: only {MAX_CHARACTERS} characters compared"))
-            found = fingerprint(cell.source, cell.cell_type)
-            found.hashes -= template
-            found.hash_idx = {each: found.hash_idx[each] for each in found.hashes}
-            yield (master.name, grade_id), found
+            yield (master.name, grade_id), fingerprint(cell.source, cell.cell_type, template)
 
 
 def _pairs(cells: dict[str, dict[Cell, CodeFingerprint]], weights: Sequence[SameWeights]) -> list[Pair]:
@@ -180,15 +186,18 @@ def _pairs(cells: dict[str, dict[Cell, CodeFingerprint]], weights: Sequence[Same
     for each in weights:
         for students in combinations(each.students, 2):
             same[students].append(each.name)
-    found = [
-        replace(pair, weights=tuple(same.pop(pair.students, ()))) for pair in _alike(sorted(cells), cells)
-    ]
+    found = [replace(pair, weights=tuple(same.pop(pair.students, ()))) for pair in alike(cells)]
     rest = [Pair(students, weights=tuple(names)) for students, names in same.items()]
     return sorted([*found, *rest], key=lambda pair: (-pair.shared, pair.students))
 
 
-def _alike(students: Sequence[str], cells: dict[str, dict[Cell, CodeFingerprint]]) -> Iterator[Pair]:
-    """Pairs that share enough of what is their own, in one cell or over the whole notebook."""
+def alike(cells: Mapping[str, Mapping[Cell, CodeFingerprint]]) -> Iterator[Pair]:
+    """Pairs that share enough of what is their own, in one cell or over the whole notebook.
+
+    Args:
+        cells: by student, the fingerprints of their cells.
+    """
+    students = sorted(cells)
     counts: dict[Cell, Counter[int]] = defaultdict(Counter)
     for student in students:
         for cell, found in cells[student].items():
@@ -215,7 +224,10 @@ def _alike(students: Sequence[str], cells: dict[str, dict[Cell, CodeFingerprint]
 
 
 def _shared(
-    students: Sequence[str], cells: dict[str, dict[Cell, CodeFingerprint]], cell: Cell, counts: Counter[int]
+    students: Sequence[str],
+    cells: Mapping[str, Mapping[Cell, CodeFingerprint]],
+    cell: Cell,
+    counts: Counter[int],
 ) -> np.ndarray:
     """How much each two students have in common in a cell; on the diagonal, how much each has."""
     columns = {fragment: i for i, fragment in enumerate(counts)}
