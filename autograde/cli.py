@@ -2,11 +2,11 @@
 
 import sys
 
-from autograde.commands import authoring, computer, grading, single  # each adds its commands
+from autograde.commands import authoring, computer, grading, results, single  # each adds its commands
 from autograde.commands.common import app, err
 from autograde.errors import AutogradeError
 
-__all__ = ["app", "authoring", "computer", "grading", "main", "single"]
+__all__ = ["app", "authoring", "computer", "grading", "main", "results", "single"]
 
 
 def main() -> None:

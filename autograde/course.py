@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy import make_url
 from traitlets.config import Config
@@ -230,6 +231,19 @@ def open_course(folder: Path, arguments: Sequence[str] = ()) -> Course:
     return Course(folder.resolve(), tuple(arguments))
 
 
+def release_first(assignment: str) -> str:
+    """What to do about an assignment that is not in the gradebook."""
+    return f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
+
+
+def not_released(course: Course, gradebook: Gradebook, assignment: str) -> CourseError:
+    """The error for an assignment that the gradebook does not know."""
+    known = ", ".join(sorted(each.name for each in gradebook.assignments)) or "none"
+    return CourseError(
+        f"the gradebook of {course.root} has no assignment {assignment!r} (there are: {known}); {release_first(assignment)}"
+    )
+
+
 def init_course(root: Path, *, course_id: str, language: str, labs: Path | None = None) -> Course:
     """Make a course directory; what is already there stays as it is. `labs` is the folder of the labs' sources."""
     if language not in ("en", "zh"):
@@ -239,7 +253,9 @@ def init_course(root: Path, *, course_id: str, language: str, labs: Path | None 
         (root / folder).mkdir(exist_ok=True)
     _write_new(root / "nbgrader_config.py", _CONFIG.format(course_id=course_id))
     _write_new(root / SETTINGS, _SETTINGS.format(language=language, labs=labs or default_labs()))
-    _write_new(root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\n")
+    _write_new(
+        root / ".gitignore", ".autograde/\ngradebook.db\nsubmitted/\nautograded/\nfeedback/\nreports/\n"
+    )
     (root / _SECRET).parent.mkdir(mode=0o700, exist_ok=True)
     if _write_new(root / _SECRET, secrets.token_hex(32) + "\n"):
         (root / _SECRET).chmod(0o600)

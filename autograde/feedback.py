@@ -29,8 +29,8 @@ from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.log import captured_log
 from autograde.master import read_masters
+from autograde.page import read_words
 from autograde.record import Record, read_records
-from autograde.report import read_words
 from coursekit.check.show import Box
 from coursekit.check.verdict import Outcome
 

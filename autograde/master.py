@@ -19,7 +19,7 @@ from nbgrader.utils import is_locked
 from sqlalchemy import make_url
 from sqlalchemy.exc import DatabaseError
 
-from autograde.course import Course
+from autograde.course import Course, not_released, release_first
 from autograde.errors import CourseError
 from autograde.log import log
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN
@@ -115,20 +115,16 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
     """
     url = make_url(course.db_url)
     if url.drivername == "sqlite" and url.database and not Path(url.database).is_file():
-        raise CourseError(f"there is no gradebook {url.database}; {_release_first(assignment)}")
+        raise CourseError(f"there is no gradebook {url.database}; {release_first(assignment)}")
     try:
         with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
             try:
                 names = [notebook.name for notebook in gradebook.find_assignment(assignment).notebooks]
             except MissingEntry:
-                known = ", ".join(sorted(each.name for each in gradebook.assignments)) or "none"
-                raise CourseError(
-                    f"the gradebook of {course.root} has no assignment {assignment!r} (there are: {known}); "
-                    + _release_first(assignment)
-                ) from None
+                raise not_released(course, gradebook, assignment) from None
             if not names:
                 raise CourseError(
-                    f"{assignment!r} has no notebooks in the gradebook; {_release_first(assignment)}"
+                    f"{assignment!r} has no notebooks in the gradebook; {release_first(assignment)}"
                 )
             return [_read(course, gradebook, assignment, name) for name in sorted(names)]
     except DatabaseError as error:
@@ -136,10 +132,6 @@ def read_masters(course: Course, assignment: str) -> list[MasterNotebook]:
             f"the gradebook {url} cannot be read ({error.orig}); if nbgrader has become newer since it was made, "
             "keep a copy of it and run `nbgrader db upgrade`"
         ) from error
-
-
-def _release_first(assignment: str) -> str:
-    return f"release it first (`autograde release {assignment}`, or nbgrader's generate_assignment)"
 
 
 def due_date(course: Course, assignment: str) -> datetime | None:

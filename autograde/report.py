@@ -2,27 +2,22 @@
 
 import os
 import statistics
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from nbgrader.api import Gradebook, MissingEntry
 
 from autograde.course import Course
-from autograde.errors import CourseError
 from autograde.master import MasterNotebook, read_masters
+from autograde.page import full_names, read_words, templates, write_page
 from autograde.record import Record, read_records
 from coursekit.check.light import number
-from coursekit.check.show import LANGUAGES, say, with_code
+from coursekit.check.show import say, with_code
 from coursekit.check.tree import Text
 
 MAX_BINS = 10
@@ -122,9 +117,7 @@ def write_report(
     """
     path = output or course.root / "reports" / f"{assignment}.html"
     page = render(course, assignment, path.parent, language or course.settings.get("language", "en"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_page(path, page)
 
 
 def render(course: Course, assignment: str, folder: Path, language: str) -> str:
@@ -137,7 +130,7 @@ def render(course: Course, assignment: str, folder: Path, language: str) -> str:
     top = max((record.max_score or 0.0 for record in records), default=0.0)
     states: Counter[str] = Counter(record.state for record in records)
     return (
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render(
             assignment=assignment,
@@ -164,17 +157,6 @@ def render(course: Course, assignment: str, folder: Path, language: str) -> str:
             number=number,
         )
     )
-
-
-def read_words(language: str) -> dict[str, Any]:
-    """The words of the pages in a language.
-
-    Raises:
-        CourseError: when there is no such language.
-    """
-    if language not in LANGUAGES:
-        raise CourseError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
-    return tomllib.loads(files("autograde").joinpath("templates", "words.toml").read_text("utf-8"))[language]
 
 
 def histogram(scores: Sequence[float], top: float) -> list[Bin]:
@@ -242,8 +224,8 @@ def _checks(masters: Sequence[MasterNotebook]) -> Iterator[Check]:
 
 
 def _rows(course: Course, assignment: str, records: Sequence[Record], folder: Path) -> list[Row]:
+    names = full_names(course)
     with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:
-        names = {student.id: _full_name(student) for student in gradebook.students}
         return [
             Row(
                 record,
@@ -253,12 +235,6 @@ def _rows(course: Course, assignment: str, records: Sequence[Record], folder: Pa
             )
             for record in records
         ]
-
-
-def _full_name(student: Any) -> str:
-    """First and last name; in Chinese the family name comes first, without a space."""
-    first, last = student.first_name or "", student.last_name or ""
-    return last + first if "\u4e00" <= last[:1] <= "\u9fff" else f"{first} {last}".strip()
 
 
 def _feedback(course: Course, assignment: str, student: str, folder: Path) -> list[str]:
@@ -286,14 +262,3 @@ def _waiting(gradebook: Gradebook, assignment: str, record: Record) -> list[str]
 def _code(text: str) -> Markup:
     """A hint with its `names` as code."""
     return Markup(with_code(text))
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("autograde"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )

@@ -276,3 +276,10 @@ def test_one_round_through_nbgraders_exchange(tiny_course, tmp_path):
     ok(nbgrader(tiny_course, "collect", "tiny"))
     [record] = run(tiny_course, "tiny")
     assert (record.state, record.score) == ("graded", 3.0)
+
+
+def test_commands_begin_without_the_heavy_libraries():
+    """What a run imports before it starts the processes that import them too."""
+    code = "import sys, autograde.cli, autograde.run; print({'torch', 'matplotlib', 'rfc3987_syntax.utils'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
