@@ -29,6 +29,7 @@ from drop_in import (
 from nbgrader.api import Gradebook
 
 from autograde.cli import main
+from autograde.convert import run_hook
 from autograde.course import Course
 from autograde.errors import CourseError
 from autograde.feedback import generate
@@ -411,6 +412,16 @@ def test_an_assignment_that_was_never_generated_has_no_notebooks(course: Path):
         gradebook.add_assignment("ps3")
     with pytest.raises(CourseError, match="'ps3' has no notebooks in the gradebook; release it first"):
         run(Course(course), "ps3")
+
+
+def test_a_hook_that_fails_is_told_and_stops_nothing(course: Path):
+    configure(
+        course,
+        "def bad(**_):\n    raise ValueError('no')\ndef ends(**_):\n    raise SystemExit(3)\n"
+        "c.BaseConverter.pre_convert_hook, c.BaseConverter.post_convert_hook = bad, ends\n",
+    )
+    told = [run_hook(Course(course), which, "ps1", "ann", []) for which in ("pre", "post")]
+    assert told == ["pre_convert_hook failed: ValueError: no", "post_convert_hook failed: SystemExit: 3"]
 
 
 def test_nbgraders_option_course_is_the_id_of_a_course(handed_in: Path, monkeypatch, capsys):
