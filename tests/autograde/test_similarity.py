@@ -162,6 +162,14 @@ def test_no_name_hides_a_copy_not_even_self_and_of_a_class():
     assert copied(NETWORK) != NETWORK and first.hashes == second.hashes
 
 
+def test_a_place_in_the_fragments_is_a_place_in_the_source():
+    found = fingerprint("\n\n" + NETWORK, "code")
+    places, left_out = found.offsets.T
+    assert (left_out[1:] >= left_out[:-1]).all()
+    name = found.filtered_code.index("class") + len("class")
+    assert found.raw_code[name + left_out[places.searchsorted(name)] :].lstrip().startswith("Net(")
+
+
 def test_what_many_have_counts_less_but_never_nothing():
     def shared(class_size: int, copies: int) -> float:
         own = {
