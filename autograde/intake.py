@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
@@ -11,7 +12,7 @@ from nbformat import NotebookNode
 
 from autograde.master import MasterNotebook
 from autograde.mend import grade_id_of, merged, rebuilt
-from coursekit.check.lab import SUFFIX, BundleError, read_bundle
+from coursekit.check.lab import SUFFIX, BundleError, bundle_from
 from coursekit.submit import MAX_BYTES, MAX_FILES, MAX_NOTEBOOK_BYTES
 
 _ENCODINGS = ("utf-8-sig", "utf-16", "gb18030")
@@ -166,12 +167,17 @@ def _match(
     return best
 
 
+@lru_cache(maxsize=4)  # most of a class hand in one of two bundles, byte by byte
+def _language_of(content: bytes, name: str) -> str:
+    return "zh" if bundle_from(content, name).lang == "zh" else "en"
+
+
 def _language(submission: Submission) -> str:
     """The language of the notebook that the student works in, which stands in the bundle beside it."""
     for relative, path in submission.files.items():
         if relative.name.endswith(SUFFIX):
             try:
-                return "zh" if read_bundle(path).lang == "zh" else "en"
+                return _language_of(path.read_bytes(), path.name)
             except BundleError:
                 submission.flags.append(f"{relative} is damaged")
     return "en"

@@ -86,13 +86,18 @@ def open_lab(name: str, folder: str | Path | None = None) -> Lab:
 
 def read_bundle(path: Path) -> Lab:
     """Read a bundle file."""
+    return bundle_from(path.read_bytes(), path.name)
+
+
+def bundle_from(content: bytes, name: str) -> Lab:
+    """A bundle from the content of its file; the name is for errors."""
     try:
-        tree = loads(path.read_bytes())
+        tree = loads(content)
         case_sets = [CaseSet.from_tree(item) for item in tree["exercises"]]
         return Lab(tree["lab"], tree["language"], {case_set.exercise: case_set for case_set in case_sets})
     except (DamagedError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
-            f"{path.name} is damaged ({error}), or made for another version of coursekit. "
+            f"{name} is damaged ({error}), or made for another version of coursekit. "
             "Copy it again from where you got the notebook, and update coursekit."
         ) from error
 
