@@ -57,13 +57,20 @@ class MasterCell:
 
 @dataclass(frozen=True)
 class MasterNotebook:
-    """One released notebook."""
+    """One released notebook.
+
+    Attributes:
+        cells: those that nbgrader knows, by grade id.
+        order: their ids as they stand in the notebook.
+        given: the code of every cell as it was handed out.
+    """
 
     name: str
     cells: dict[str, MasterCell]
     order: list[str]
     metadata: dict[str, Any]
     bundle: dict[str, CaseSet]
+    given: tuple[str, ...] = ()
 
     @cached_property
     def checks(self) -> dict[str, CaseSet]:
@@ -129,7 +136,8 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
     order = [grade_id for cell in released.cells if (grade_id := _grade_id(cell)) in cells]
     bundle = course.path("release", ".", assignment) / f"{assignment}{SUFFIX}"
     case_sets = read_bundle(bundle).case_sets if bundle.is_file() else {}
-    return MasterNotebook(name, cells, order or list(cells), dict(released.metadata), case_sets)
+    given = tuple(cell.source for cell in released.cells if cell.cell_type == "code")
+    return MasterNotebook(name, cells, order or list(cells), dict(released.metadata), case_sets, given)
 
 
 def _released(course: Course, assignment: str, name: str) -> NotebookNode:

@@ -72,7 +72,8 @@ def _contained(course: Path, work: Path, uid: int, command: list[str]) -> str:
     """What ended a command in a copy of the course: "" where nothing did."""
     line = [*walls(), "--proc", "/proc", "--perms", "1777", "--size", str(2**29), "--tmpfs", "/tmp"]
     package = Path(autograde.__file__).parent
-    inside = {ROOM / "course": course, ROOM / "work": work, package: package}
+    passwd = Path("/etc/passwd")  # the target of a link
+    inside = {ROOM / "course": course, ROOM / "work": work, package: package, passwd: passwd}
     line += bound(inside, writable=[ROOM / "work"])
     line += variables({"HOME": str(ROOM / "work")})
     prlimits = [f"--{name}={value}" for name, value in rlimits(LIMITS).items()]
