@@ -52,7 +52,7 @@ class Client(NotebookClient):
         km.log = quiet
         self.manager = km
         km.client_factory = Listener
-        bound(km.context)
+        bound(km.context)  # of the socket that interrupts are sent on
         self.comm_open_handlers = {}  # a widget could take a cell's outputs, errors too
         self.seconds: float = limits.cell_seconds
         self.limits = limits
@@ -114,10 +114,16 @@ class Client(NotebookClient):
         try:
             while True:
                 message = await self.kc.iopub_channel.get_msg(timeout=None)
-                about = message["parent_header"].get("msg_id")
+                parent = message["parent_header"]
+                about = str(parent.get("msg_id"))
                 if about == parent_msg_id:
                     self.process_message(message, cell, cell_index)
-                elif isinstance(about, str) and about in self.ended and message["msg_type"] in _ENDINGS:
+                elif (
+                    about in self.ended
+                    # An interrupt may bear the number of a cell, as it is counted elsewhere.
+                    and parent.get("msg_type") == "execute_request"
+                    and message["msg_type"] in _ENDINGS
+                ):
                     self.contradicted.add(self.ended[about])
         except CellControlSignal:
             self.ended[parent_msg_id] = cell_index

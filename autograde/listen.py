@@ -4,13 +4,14 @@ import asyncio
 from typing import Any
 
 import zmq
+import zmq.asyncio
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
 from nbclient.exceptions import DeadKernelError
 from traitlets import Type
 
-MAX_MESSAGE_BYTES = 24 * 2**20
-MAX_WAITING = 50  # messages that were received and nobody has read
+MAX_MESSAGE_BYTES = 64 * 2**20
+MAX_WAITING = 20  # messages that were received and nobody has read
 
 
 class GarbledError(DeadKernelError):
@@ -42,6 +43,11 @@ class Listener(AsyncKernelClient):
 
     shell_channel_class = Type(Channel)
     iopub_channel_class = Type(Channel)
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        context = super()._context_default()
+        bound(context)
+        return context
 
     def start_channels(
         self,

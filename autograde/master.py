@@ -80,13 +80,20 @@ class MasterCell:
 
 @dataclass(frozen=True)
 class MasterNotebook:
-    """One released notebook."""
+    """One released notebook.
+
+    Attributes:
+        cells: those that nbgrader knows, by grade id.
+        order: their ids as they stand in the notebook.
+        given: the code of every cell as it was handed out.
+    """
 
     name: str
     cells: dict[str, MasterCell]
     order: list[str]
     metadata: dict[str, Any]
     bundle: dict[str, CaseSet]
+    given: tuple[str, ...] = ()
 
     @cached_property
     def checks(self) -> dict[str, CaseSet]:
@@ -166,11 +173,12 @@ def _read(course: Course, gradebook: Gradebook, assignment: str, name: str) -> M
     order = [grade_id for grade_id in by_id if grade_id in cells]
     bundle = course.path("release", ".", assignment) / f"{assignment}{SUFFIX}"
     case_sets = read_bundle(bundle).case_sets if bundle.is_file() else {}
+    given = tuple(cell.source for cell in released.cells if cell.cell_type == "code")
     metadata = dict(released.metadata)
     if kernelspec := json.loads(notebook.kernelspec or "null"):  # the source's, which counts
         metadata["kernelspec"] = kernelspec
     _check_language(name, metadata.get("kernelspec") or {})
-    return MasterNotebook(name, cells, order or list(cells), metadata, case_sets)
+    return MasterNotebook(name, cells, order or list(cells), metadata, case_sets, given)
 
 
 def _check_language(name: str, kernelspec: dict[str, Any]) -> None:

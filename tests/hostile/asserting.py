@@ -201,7 +201,7 @@ ATTACKS = [
     harmless(19, "raises_limits", snippets.RAISES_LIMITS),
     harmless(20, "fork_bomb", snippets.FORKS),
     harmless(20, "daemon", snippets.DAEMON),
-    lost(21, "output", "def square(x):\n    while True: print('x' * 100_000)"),
+    lost(21, "output", "def square(x):\n    while True: print('x' * 100_000)", "graded or salvaged"),
     harmless(22, "disk", snippets.FILLS_DISK),
     harmless(23, "threads", snippets.MANY_THREADS),
     harmless(24, "no_gpu", snippets.LOOKS_FOR_GPU),

@@ -130,7 +130,8 @@ ATTACKS = [
     harmless(20, "fork_bomb", snippets.FORKS),
     harmless(20, "daemon", snippets.DAEMON),
     harmless(20, "namespaces", snippets.JOINS_NAMESPACES),
-    lost(21, "output", "while True: print('x' * 100_000)"),
+    # On a fast machine what is printed between two flushes is more than a message may hold.
+    lost(21, "output", "while True: print('x' * 100_000)", "graded or salvaged"),
     lost(21, "giant_message", called(wire.GIANT), "salvaged"),
     harmless(22, "disk", snippets.FILLS_DISK),
     harmless(23, "threads", snippets.MANY_THREADS),

@@ -8,10 +8,12 @@ so that what one does to the gradebook or the next is not seen in another's line
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ from autograde.release import release
 from autograde.run import run
 from autograde.sandbox import ROOM, as_user, bound, give, rlimits, some_uid, variables, walls
 
-SECONDS = 180
+SECONDS = 300
 LIMITS = Limits(8, 60, 3000, 48, 2_000_000, 256)
 TINY = Path(__file__).parents[1] / "autograde" / "tiny"
 _COPY = f'cp -r {ROOM}/course/. {ROOM}/work && cd {ROOM}/work && umask 022 && exec "$@"'
-_OPTIONS = (f"--Execute.timeout={LIMITS.cell_seconds}", "--Execute.iopub_timeout=8")
+# The cell that loads the libraries needs its time too; it is not told from the others.
+_OPTIONS = ("--Execute.timeout=60",)
+_ERROR = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception|Timeout))\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,29 +68,31 @@ def stock(course: Course, assignment: str, student: str) -> Stock:
         return _found(work, course.nbgrader.course_id, assignment, student, done)
 
 
-def _contained(course: Path, work: Path, uid: int, command: list[str]) -> int | None:
-    """The exit status of a command in a copy of the course; None where it had to be ended."""
+def _contained(course: Path, work: Path, uid: int, command: list[str]) -> str:
+    """What ended a command in a copy of the course: "" where nothing did."""
     line = [*walls(), "--proc", "/proc", "--perms", "1777", "--size", str(2**29), "--tmpfs", "/tmp"]
     package = Path(autograde.__file__).parent
-    inside = {ROOM / "course": course, ROOM / "work": work, package: package}
+    passwd = Path("/etc/passwd")  # the target of a link
+    inside = {ROOM / "course": course, ROOM / "work": work, package: package, passwd: passwd}
     line += bound(inside, writable=[ROOM / "work"])
     line += variables({"HOME": str(ROOM / "work")})
     prlimits = [f"--{name}={value}" for name, value in rlimits(LIMITS).items()]
     line += ["--", *as_user(uid), "prlimit", *prlimits, "sh", "-c", _COPY, "sh", *command]
-    process = subprocess.Popen(
-        line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        return process.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return None
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            status = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return f"not ended in {SECONDS} s"
+        log.seek(max(0, log.tell() - 20_000))
+        errors = _ERROR.findall(log.read().decode("utf-8", "replace"))
+    return "" if status == 0 else errors[-1] if errors else f"exit status {status}"
 
 
-def _found(work: Path, course_id: str, assignment: str, student: str, status: int | None) -> Stock:
+def _found(work: Path, course_id: str, assignment: str, student: str, ended: str) -> Stock:
     """What lies in the folder afterwards; its configuration may be the submission's, and is not read."""
-    ended = f"not ended in {SECONDS} s" if status is None else f"exit status {status}" if status else ""
     if not any((work / "autograded" / student / assignment).glob("*.ipynb")):
         return Stock(None, f"none ({ended or 'skipped'})")
     with Gradebook(f"sqlite:///{work}/gradebook.db", course_id) as gradebook:
@@ -102,14 +108,18 @@ def _found(work: Path, course_id: str, assignment: str, student: str, status: in
 
 
 def rows(course: Course, assignment: str, cases: list[Attack], jobs: int) -> Iterator[str]:
-    """A line of the table for each attack."""
+    """A line of the table for each attack; nbgrader comes first, so that our scores are not in the gradebook it gets."""
+    theirs: dict[str, Stock] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        for attack, found in zip(
+            cases, pool.map(lambda each: stock(course, assignment, each.student), cases), strict=True
+        ):
+            theirs[attack.student] = found
+            print(attack.student, found.text, file=sys.stderr, flush=True)
     run(course, assignment, students=[attack.student for attack in cases], jobs=jobs)
     ours = {record.student: record for record in read_records(course, assignment)}
-    with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(lambda attack: stock(course, assignment, attack.student), cases)
-        for attack, theirs in zip(cases, found, strict=True):
-            print(attack.student, theirs.text, file=sys.stderr)
-            yield _row(attack, theirs, ours[attack.student])
+    for attack in cases:
+        yield _row(attack, theirs[attack.student], ours[attack.student])
 
 
 def _row(attack: Attack, theirs: Stock, record: Record) -> str:
@@ -120,7 +130,7 @@ def _row(attack: Attack, theirs: Stock, record: Record) -> str:
         theirs.text,
         score,
         record.state,
-        "; ".join(record.flags),
+        textwrap.shorten("; ".join(record.flags), 110, placeholder=" …"),
     ]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 

@@ -20,7 +20,7 @@ class Attack:
 
     `row` is its number in the list of threats of docs/threats.md. `answers` go into the cells of that id, `first` is a cell
     after the first one, `last` one after all others; then `change` gets the notebook, and `files` its path.
-    `flag` is a pattern that a flag must have; "": there must be none.
+    `state` may name two, as "graded or salvaged", and `flag` is a pattern that a flag must have; "": there must be none.
     """
 
     row: int

@@ -82,9 +82,7 @@ def test_nothing_of_a_submission_runs(course: Course, tmp_path: Path):
         soup = opened(copy)
         assert soup.title.get_text() != "OWNED"
         assert not soup.find_all(["iframe", "svg", "object", "embed", "form"])
-        assert not [
-            img for img in soup.find_all("img") if not str(img.get("src", "")).startswith("data:image/")
-        ]
+        assert not [img for img in soup.find_all("img") if "//" in str(img.get("src", ""))]
         attributes = [(n, str(v)) for tag in soup.find_all(True) for n, v in tag.attrs.items()]
         assert not [found for found in attributes if found[0].startswith("on") or "script:" in found[1]]
         own = [script for script in soup.find_all("script") if "OWNED" in script.get_text()]

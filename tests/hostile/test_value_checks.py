@@ -41,7 +41,8 @@ def submit(root: Path, attack: Attack) -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.student)
 def test_each_ends_as_it_must(records: dict[str, Record], attack: Attack):
     record = records[attack.student]
-    assert (record.state, record.score) == (attack.state, attack.score), (record.reason, record.outcomes)
+    assert record.state in attack.state.split(" or "), (record.state, record.reason, record.flags)
+    assert record.score == attack.score, (record.flags, record.outcomes)
     if attack.flag:
         assert any(re.search(attack.flag, flag) for flag in record.flags), record.flags
     else:
