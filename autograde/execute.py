@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_notebook, new_output
 
+from autograde.cells import new_cell
 from autograde.client import Client
 from autograde.course import Limits
 from autograde.errors import AutogradeError
@@ -141,7 +142,7 @@ class _Run:
         self.skipped = {i for i, state in executed.states.items() if state in ("died", "timeout")}
         # A copy that belongs to the client: it holds what is executed, not what is recorded.
         self.client = Client(
-            new_notebook(cells=[new_code_cell() for _ in notebook.cells]), km=manager, limits=limits
+            new_notebook(cells=[new_cell("code") for _ in notebook.cells]), km=manager, limits=limits
         )
 
     async def all(self, turns: Turns) -> int | None:
@@ -193,7 +194,7 @@ class _Run:
             self.executed.unproven.append(i)
 
     async def _probe(self) -> dict[str, Any] | None:
-        running = new_code_cell(PROBE)
+        running = new_cell("code", PROBE)
         self.client.seconds = 10
         try:
             await self.client.run(running, 0)
@@ -234,7 +235,7 @@ class _Run:
 
     async def _flags(self) -> None:
         """Ask for what the library noted; a kernel that does not answer has nothing to say."""
-        running = new_code_cell("from coursekit.check.collect import send_flags\nsend_flags()")
+        running = new_cell("code", "from coursekit.check.collect import send_flags\nsend_flags()")
         self.client.seconds = 10
         try:
             await self.client.run(running, 0)
@@ -247,7 +248,7 @@ class _Run:
     async def _can_fail(self, i: int) -> None:
         """Before a cell that asserts: one that must fail, or the other proves nothing."""
         token = secrets.token_hex(8)
-        running = new_code_cell(secrets.choice(_MUST_FAIL).format(token=token))
+        running = new_cell("code", secrets.choice(_MUST_FAIL).format(token=token))
         self.client.seconds = 10
         with suppress(DeadKernelError, CellTimeoutError):
             await self.client.run(running, i)
@@ -261,7 +262,7 @@ class _Run:
             source = (
                 f"from coursekit.check.collect import collect as _collect\n_collect({str(self.checks[i])!r})"
             )
-        running = new_code_cell(source)
+        running = new_cell("code", source)
         await self.client.run(running, i)
         outputs, answers = _without_answers(running.outputs)
         if i in self.checks and answers:

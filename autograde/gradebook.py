@@ -1,6 +1,7 @@
 """Recording: nbgrader's gradebook and folders, written by nbgrader's own code, by one process at a time."""
 
 import functools
+import json
 import multiprocessing
 import os
 import signal
@@ -8,9 +9,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
+import jsonschema
 import nbgrader.api
+import nbgrader.nbgraderformat.common
 
 from autograde.convert import finalise
 
@@ -56,13 +60,29 @@ class Recorder:
             return self.pool.submit(function, *arguments).result()
 
 
+@functools.cache
+def _validator(schema: str) -> Any:
+    parsed = json.loads(schema)
+    kind = jsonschema.validators.validator_for(parsed)
+    kind.check_schema(parsed)
+    return kind(parsed)
+
+
+def _validate(instance: Any, schema: Any) -> None:
+    """`jsonschema.validate`, which checks a schema once."""
+    error = jsonschema.exceptions.best_match(_validator(json.dumps(schema)).iter_errors(instance))
+    if error is not None:
+        raise error
+
+
 def _settle() -> None:
     """In that process: Ctrl-C is for the run, so that what is being recorded is recorded; and it ends with the run.
 
     nbgrader makes an engine of its own each of the ten times that it opens the gradebook for a submission, and each compiles every
-    statement anew; one serves them all.
+    statement anew; one serves them all. For each cell it has the schema of metadata checked anew; once is enough.
     """
     nbgrader.api.create_engine = functools.cache(nbgrader.api.create_engine)
+    nbgrader.nbgraderformat.common.jsonschema = SimpleNamespace(validate=_validate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = multiprocessing.parent_process()
     assert run is not None  # we are a child

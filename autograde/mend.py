@@ -7,11 +7,12 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
+from nbformat.v4 import new_notebook
 
+from autograde.cells import new_cell
 from autograde.master import MasterNotebook
 
-_NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+_KINDS = ("code", "markdown", "raw")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIRST_WITH_IDS = 5  # of notebook format 4
 # What a Python kernel says of itself, and pages need to colour code.
@@ -119,9 +120,8 @@ def _notebook(cells: list[NotebookNode], metadata: dict[str, Any], minor: int) -
 def _cell(cell: dict[str, Any], outputs: bool, everything: bool) -> NotebookNode:
     source = cell.get("source", "")
     kind = cell.get("cell_type")
-    kind = kind if kind in _NEW else "markdown"
-    made = _NEW[kind]("".join(source) if isinstance(source, list) else str(source))
-    made.pop("id")
+    kind = kind if kind in _KINDS else "markdown"
+    made = new_cell(kind, "".join(source) if isinstance(source, list) else str(source))
     metadata = cell.get("metadata")
     metadata = copy.deepcopy(metadata) if isinstance(metadata, dict) else {}
     nbgrader = metadata.pop("nbgrader", None)
@@ -146,10 +146,8 @@ def _released(
     if submitted is not None and cell.locked and submitted.source.strip() != cell.visible.strip():
         flags.append(f"locked cell {grade_id} was changed; put back from the release")
     theirs = submitted if submitted is not None and not cell.locked else None
-    made = _NEW.get(cell.cell_type, new_code_cell)(
-        theirs.source if theirs is not None else cell.source, metadata=cell.metadata()
-    )
-    made.pop("id")
+    kind = cell.cell_type if cell.cell_type in _KINDS else "code"
+    made = new_cell(kind, theirs.source if theirs is not None else cell.source, cell.metadata())
     written = theirs if theirs is not None else cell.released
     if made.cell_type != "code" and written is not None and "attachments" in written:
         made["attachments"] = written.attachments

@@ -182,7 +182,8 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _stored(node: ast.AST) -> list[str]:
+@lru_cache(maxsize=4096)  # each check reads all cells before it, and trees are kept
+def _stored(node: ast.AST) -> Sequence[str]:
     """Names that a statement or a target binds in its own scope."""
     return [n.id for n in _within([node]) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 

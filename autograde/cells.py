@@ -1,0 +1,12 @@
+"""Cells as nbformat makes them, but that each is not validated by itself: that takes 2 ms, and notebooks are, as a whole, when
+they are read and when they are written."""
+
+from typing import Any
+
+from nbformat import NotebookNode, from_dict
+
+
+def new_cell(kind: str, source: str = "", metadata: dict[str, Any] | None = None) -> NotebookNode:
+    """A cell of a kind ("code", "markdown", "raw"), without an id."""
+    cell = {"cell_type": kind, "metadata": metadata or {}, "source": source}
+    return from_dict(cell | {"execution_count": None, "outputs": []} if kind == "code" else cell)
