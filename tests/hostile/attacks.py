@@ -95,7 +95,7 @@ ATTACKS = [
         "symlink",
         FULL,
         HONEST,
-        files=linked(lambda p: p.symlink_to("/etc/passwd")),
+        files=linked(lambda p: p.symlink_to("/usr/lib/os-release")),
         flag="a link or a special file",
     ),
     Attack(
