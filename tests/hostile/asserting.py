@@ -186,7 +186,7 @@ ATTACKS = [
         "symlink",
         FULL,
         HONEST,
-        files=linked(lambda path: path.symlink_to("/etc/passwd")),
+        files=linked(lambda path: path.symlink_to("/usr/lib/os-release")),
         flag="a link or a special file",
     ),
     lost(12, "message_without_text", called(wire.WITHOUT_TEXT), "salvaged", "no message"),

@@ -95,7 +95,7 @@ ATTACKS = [
         "symlink",
         FULL,
         HONEST,
-        files=linked(lambda p: p.symlink_to("/etc/passwd")),
+        files=linked(lambda p: p.symlink_to("/usr/lib/os-release")),
         flag="a link or a special file",
     ),
     Attack(
@@ -124,7 +124,7 @@ ATTACKS = [
     harmless(16, "signals", snippets.SIGNALS),
     lost(17, "loop", "while True: pass"),
     lost(17, "deaf_loop", IGNORES, "salvaged"),
-    lost(17, "flood_of_messages", called(wire.FLOOD)),
+    lost(17, "flood_of_messages", called(wire.FLOOD), "graded or salvaged"),
     lost(19, "memory", "x = torch.ones(2**31)\nwhile True: x = torch.cat([x, x])"),
     harmless(19, "raises_limits", snippets.RAISES_LIMITS),
     harmless(20, "fork_bomb", snippets.FORKS),

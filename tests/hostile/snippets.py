@@ -126,10 +126,11 @@ try:
     with open("big", "wb") as f:
         while True: f.write(b"0" * 2**20)
 except OSError: pass
-import os
+import os, time
 os.remove("big")
+end = time.monotonic() + 3
 try:
-    for i in range(10**7): open(f"/tmp/{i}", "w").close()
+    while time.monotonic() < end: os.mknod(f"/tmp/{time.monotonic_ns()}")
 except OSError: pass
 """
 MANY_THREADS = """
