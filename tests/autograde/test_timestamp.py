@@ -35,6 +35,7 @@ def stamp(**later: int) -> bytes:
         b"2020-01-01T10:00:00+08:00\n",
         b"2020-01-01 10:00:00 Asia/Shanghai",
     ],
+    ids=["now", "a year ago", "of a zone ahead", "with an offset", "with a zone"],
 )
 def test_what_can_be_true_is_trusted(tmp_path: Path, content: bytes):
     assert flags_of(tmp_path, content, DUE) == ([], True)
@@ -59,6 +60,7 @@ def test_files_from_an_archive_may_be_older_than_their_timestamp(tmp_path: Path)
         b"0001-01-01 00:00:00 +1400",
         b"2020-01-01 00:00:00 86400",
     ],
+    ids=range(7),
 )
 def test_what_is_no_time_is_left_out(tmp_path: Path, content: bytes):
     for due in (None, DUE):
