@@ -109,17 +109,7 @@ get_ipython().input_transformers_post.append(strip)
 """
 TAKEN_AWAY = "get_ipython().input_transformers_post.clear()"
 ABORTS = "get_ipython().kernel._aborting = True"
-SKIPS_LINES = """
-import sys
-def tracing(frame, event, argument):
-    if event == "line" and "square" in frame.f_code.co_names and frame.f_code.co_name == "<module>":
-        lines = [line for *_, line in frame.f_code.co_lines() if line]
-        if min(lines) < frame.f_lineno < max(lines):
-            frame.f_trace = None
-            frame.f_lineno = max(lines)
-    return tracing
-sys.settrace(tracing)
-"""
+TRACES = "import sys\nsys.settrace(lambda frame, event, argument: None)"
 EXITS_IN_EQ = """
 import sys
 class Exits:
@@ -162,7 +152,7 @@ ATTACKS = [
         4.0,
         TAKEN_AWAY,
     ),
-    first(4, "skips_lines", SKIPS_LINES, "replaced in the kernel: .*sys.settrace"),
+    first(4, "traces", TRACES, "replaced in the kernel: .*sys.settrace"),
     Attack(5, "reads_the_test", FULL, {**HONEST, "square": READS_THE_TEST}, flag="square reaches for In"),
     harmless(6, "thread", snippets.SWAPS_LATER.replace("scale", "other"), "a thread was left running: swap"),
     harmless(

@@ -74,11 +74,11 @@ for folder, folders, names in os.walk("/"):
         assert n not in ("gradebook.db", "checks.py", "secret") and "r05" not in folder, os.path.join(folder, n)
 """
 WRITES_GRADEBOOK = """
-import sqlite3, pathlib
-for p in ("gradebook.db", "../gradebook.db", "../../gradebook.db", "/sandbox/submission/gradebook.db"):
-    try:
-        sqlite3.connect(p).execute("update grade set extra_credit = 95")
-    except sqlite3.Error: pass
+import os, sqlite3
+for path in ["../" * up + "gradebook.db" for up in range(6)] + ["/sandbox/submission/gradebook.db"]:
+    if os.path.exists(path):
+        with sqlite3.connect(path, timeout=5) as gradebook:
+            gradebook.execute("update grade set extra_credit = 95")
 """
 PICKLE = """
 import os, pickle

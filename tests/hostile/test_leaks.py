@@ -39,12 +39,12 @@ port = socket.create_server(("127.0.0.1", 4711))
 subprocess.Popen(["sleep", "60"], start_new_session=True)
 assert min(kept) >= 0
 print("left")
-time.sleep(12)
+time.sleep(25)
 """
 FINDS = """
 import builtins, ctypes, json, os, random, signal, socket, sys, time
 import numpy, torch
-time.sleep(5)
+time.sleep(3)
 libc = ctypes.CDLL(None)
 def answers(family, address):
     with socket.socket(family) as there:
