@@ -10,3 +10,8 @@ def new_cell(kind: str, source: str = "", metadata: dict[str, Any] | None = None
     """A cell of a kind ("code", "markdown", "raw"), without an id."""
     cell = {"cell_type": kind, "metadata": metadata or {}, "source": source}
     return from_dict(cell | {"execution_count": None, "outputs": []} if kind == "code" else cell)
+
+
+def notebook_of(cells: list[NotebookNode]) -> NotebookNode:
+    """A notebook that is never written: its cells need no ids."""
+    return from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells})

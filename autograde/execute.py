@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook, new_output
+from nbformat.v4 import new_output
 
-from autograde.cells import new_cell
+from autograde.cells import new_cell, notebook_of
 from autograde.client import Client
 from autograde.course import Limits
 from autograde.errors import AutogradeError
@@ -142,7 +142,7 @@ class _Run:
         self.skipped = {i for i, state in executed.states.items() if state in ("died", "timeout")}
         # A copy that belongs to the client: it holds what is executed, not what is recorded.
         self.client = Client(
-            new_notebook(cells=[new_cell("code") for _ in notebook.cells]), km=manager, limits=limits
+            notebook_of([new_cell("code") for _ in notebook.cells]), km=manager, limits=limits
         )
 
     async def all(self, turns: Turns) -> int | None:

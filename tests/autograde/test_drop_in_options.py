@@ -136,9 +136,10 @@ def test_no_execute_takes_the_outputs_as_they_are(course: Path, tmp_path: Path):
     assert [record.score for record in read_records(Course(mine), "ps1")] == [3, 1.5], "it has been run now"
 
 
-def test_a_lab_with_checks_is_not_graded_without_being_run(released: Path):
+def test_a_lab_with_checks_is_not_graded_without_being_run(tiny_course: Course, students):
+    students.submit("ada")
     with pytest.raises(CourseError, match="cannot be graded with --no-execute"):
-        run(Course(released, ("--no-execute",)), "tiny")
+        run(Course(tiny_course.root, ("--no-execute",)), "tiny")
 
 
 def test_nobody_is_lost_and_the_status_says_who_needs_a_look(course: Path):
