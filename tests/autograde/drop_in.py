@@ -44,7 +44,14 @@ def command(
     if home:
         env |= {"HOME": str(home), "JUPYTER_CONFIG_DIR": str(home / ".jupyter")}
     return subprocess.run(
-        [str(BIN / program), *arguments], cwd=root, env=env, capture_output=True, text=True, check=False
+        [str(BIN / program), *arguments],
+        cwd=root,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
 
 
