@@ -64,11 +64,19 @@ UNSIGNED = f"""{_SAY}
 def attack():
     raw(b"0" * 64, b"{{}}", b"{{}}", b"{{}}", b"{{}}")
 """
+# From the thread that owns the socket: two that send at once break messages apart, which is told as such.
 FLOOD = f"""{_SAY}
 def attack():
-    session = kernel.session
-    while True:
-        message = session.serialize(session.msg("status", {{"execution_state": "busy"}}), ident=b"kernel.status")
-        kernel.iopub_thread._really_send(message)
+    import threading
+    session, ended = kernel.session, threading.Event()
+    def flood():
+        while not ended.is_set():
+            message = session.serialize(session.msg("status", {{"execution_state": "busy"}}), ident=b"kernel.status")
+            kernel.iopub_thread._really_send(message)
+    kernel.iopub_thread.io_loop.add_callback(flood)
+    try:
+        while True: threading.Event().wait(1)
+    finally:
+        ended.set()
 """
 GIANT = "def attack():\n    print('x' * 500_000_000)\n"
