@@ -11,8 +11,8 @@ from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
+from autograde.cells import new_output
 from autograde.course import Limits
 from autograde.errors import AutogradeError
 from autograde.kernels import KernelManager
@@ -46,6 +46,7 @@ class Client(NotebookClient):
             startup_timeout=120,
             shutdown_kernel="immediate",
             store_widget_state=False,
+            record_timing=False,
             error_on_timeout=_timeout_error(limits.cell_seconds),
             extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )

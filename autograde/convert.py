@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 import shutil
 import tempfile
@@ -13,15 +14,17 @@ from typing import Any
 
 import nbformat
 from nbgrader.converters import Autograde
+from nbgrader.converters.base import BaseConverter
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import setenv
 from sqlalchemy.exc import SAWarning
 from traitlets import Dict, List, Unicode
 
 from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.log import captured_log
-from autograde.options import converter_of, hooks, is_execute
+from autograde.options import converter_of, hooks, is_execute, own_steps
 from autograde.record import made, recorded_marks
 
 
@@ -93,6 +96,15 @@ class StagedAutograde(Autograde):
     def set_permissions(self, assignment_id: str, student_id: str) -> None:
         """They are set where the files come to lie."""
 
+    def convert_single_notebook(self, notebook_filename: str) -> None:
+        """All steps in one go: the notebook need not be written, read, copied and validated in between."""
+        self.exporter._preprocessors = []
+        for step in (*self.sanitize_preprocessors, *self.autograde_preprocessors):
+            self.exporter.register_preprocessor(step)
+        self.exporter.optimistic_validation = True
+        with setenv(NBGRADER_EXECUTION="autograde"):
+            BaseConverter.convert_single_notebook(self, notebook_filename)
+
     def run_pre_convert_hook(self) -> None:
         """It has been run, before the submission was read."""
 
@@ -115,9 +127,8 @@ def finalise(course: Course, assignment: str, student: str, finished: Finished) 
             shutil.copyfile(path, staged / relative)
         outputs = {}
         for name, text in finished.notebooks.items():
-            notebook = nbformat.reads(text, as_version=4)
-            outputs[name] = [cell.get("outputs", []) for cell in notebook.cells]
-            nbformat.write(notebook, staged / f"{name}.ipynb")
+            outputs[name] = [cell.get("outputs", []) for cell in json.loads(text)["cells"]]
+            (staged / f"{name}.ipynb").write_text(text)
         for name in finished.present:
             (staged / f"{name}.ipynb").touch()
         done = Path(stage, "autograded", student, assignment)
@@ -140,6 +151,8 @@ def _convert(
     config.CourseDirectory.notebook_id = "*"
     config.CourseDirectory.db_url = course.db_url
     steps = converter_of(course.config).autograde_preprocessors
+    if was_run:
+        config.Autograde.sanitize_preprocessors = own_steps(course.config)
     loads = [LoadExecuted] if was_run else []
     config.Autograde.autograde_preprocessors = [
         each for step in steps for each in (loads if is_execute(step) else [step])

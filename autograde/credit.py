@@ -12,7 +12,8 @@ from typing import Literal
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
+
+from autograde.cells import new_output
 
 Kind = Literal["none", "fixed", "number", "open"]
 _EMPTY = ast.Module([], [])

@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
-from autograde.cells import new_cell, notebook_of
+from autograde.cells import new_cell, new_output, notebook_of
 from autograde.client import Client
 from autograde.course import Limits
 from autograde.errors import AutogradeError

@@ -17,7 +17,6 @@ import bleach
 from bleach.css_sanitizer import ALLOWED_CSS_PROPERTIES, CSSSanitizer
 from bs4 import BeautifulSoup
 from jinja2 import Environment, PackageLoader
-from nbformat.v4 import new_output
 from nbgrader import utils
 from nbgrader.converters import GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
@@ -25,6 +24,7 @@ from nbgrader.preprocessors import ClearHiddenTests, GetGrades, NbGraderPreproce
 from sqlalchemy.exc import SAWarning
 from traitlets import Dict, List, Unicode
 
+from autograde.cells import new_output
 from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.log import captured_log
@@ -141,7 +141,7 @@ class PrepareCells(NbGraderPreprocessor):
             box = Box(without_values(outcome) if hidden else outcome, self.language)
             data = {"text/html": box._repr_html_(), "text/plain": repr(box)}
             outputs = [output for output in outputs if output.output_type == "stream"]
-            outputs.append(new_output("display_data", data))
+            outputs.append(new_output("display_data", data=data))
         cell.outputs = outputs
 
 

@@ -12,7 +12,6 @@ from autograde.master import MasterNotebook
 from autograde.reaching import reaching
 from autograde.turns import Turns
 from autograde.verdict import decide
-from coursekit.check.tree import dumps
 from coursekit.check.verdict import Outcome
 
 
@@ -44,8 +43,8 @@ def grade_notebook(
     by_grade_id = {
         cell.metadata.get("nbgrader", {}).get("grade_id"): i for i, cell in enumerate(notebook.cells)
     }
-    checks = {by_grade_id[grade_id]: case_set for grade_id, case_set in master.checks.items()}
-    questions = {questions_name(i): dumps(case_set.questions()) for i, case_set in checks.items()}
+    checks = [by_grade_id[grade_id] for grade_id in master.checks]
+    questions = {questions_name(by_grade_id[each]): found for each, found in master.questions.items()}
     executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
     flags += [*reaching(master, notebook), *executed.flags]
     outcomes = decide(master, notebook, executed, language, flags)

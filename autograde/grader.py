@@ -1,9 +1,8 @@
 """One submission from intake to record."""
 
 import fnmatch
+import json
 from dataclasses import dataclass, replace
-
-import nbformat
 
 from autograde.convert import Finished, run_hook
 from autograde.course import Course
@@ -175,7 +174,7 @@ class Grader:
         return self._with_other_notebooks(record, before)
 
     def _record(self, record: Record, submission: Submission, names: list[str], recorder: Recorder) -> None:
-        texts = {name: nbformat.writes(submission.notebooks[name]) for name in names}
+        texts = {name: json.dumps(submission.notebooks[name]) for name in names}
         files = {str(relative): str(path) for relative, path in submission.files.items()}
         present = [name for name in (*submission.notebooks, *submission.unreadable) if name not in names]
         begin_record(self.course, self.assignment, record.student)

@@ -1,16 +1,19 @@
 """The grader's end of a kernel's wire: what comes in is a stranger's, and may be no message at all, or far too many."""
 
 import asyncio
+import hmac
 from typing import Any
 
 import zmq
 import zmq.asyncio
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.session import Session
 from nbclient.exceptions import DeadKernelError
 from traitlets import Type
 
 MAX_MESSAGE_BYTES = 64 * 2**20
+_PARTS = ("header", "parent_header", "metadata", "content")
 MAX_WAITING = 20  # messages that were received and nobody has read
 
 
@@ -25,17 +28,26 @@ class Channel(AsyncZMQSocketChannel):
         await asyncio.sleep(0)  # where messages are always waiting, no clock would be looked at
         try:
             _, parts = self.session.feed_identities(await self.socket.recv_multipart(**kwargs))
-            message = self.session.deserialize(parts)
-            for part in ("header", "parent_header", "content"):
-                if not isinstance(message[part], dict):
-                    raise TypeError(f"its {part} is no mapping")
+            message = _read(self.session, parts)
         except zmq.ZMQError:
             raise
         except Exception as error:
-            # jupyter_client takes it apart in many steps, each of which fails in its own way on what is no message.
+            # it is taken apart in many steps, each of which fails in its own way on what is no message.
             raise GarbledError(f"{type(error).__name__}: {error}") from error
         message["size"] = sum(map(len, parts[4:]))  # of the content, and buffers
         return message
+
+
+def _read(session: Session, parts: list[Any]) -> dict[str, Any]:
+    """As `Session.deserialize`, but dates stay text: to read them takes half of its time, and nobody asks for them."""
+    if not hmac.compare_digest(session.sign(parts[1:5]), parts[0]):
+        raise ValueError("its signature is not the kernel's")
+    message = dict(zip(_PARTS, map(session.unpack, parts[1:5]), strict=True))
+    for part, content in message.items():
+        if not isinstance(content, dict):
+            raise TypeError(f"its {part} is no mapping")
+    header = message["header"]
+    return message | {"msg_id": header["msg_id"], "msg_type": header["msg_type"], "buffers": parts[5:]}
 
 
 class Listener(AsyncKernelClient):

@@ -25,6 +25,7 @@ from autograde.log import log
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN
 from coursekit.check.exercise import CaseSet
 from coursekit.check.lab import SUFFIX, decode, read_bundle
+from coursekit.check.tree import dumps
 
 _CHECK = re.compile(
     r'^check\("(?P<exercise>\w+)", \w+(?:, cases="(?P<cases>[A-Za-z0-9+/=]+)")?\)$', re.MULTILINE
@@ -107,6 +108,11 @@ class MasterNotebook:
             if cases is not None:
                 found[cell.grade_id] = replace(cases, points=cell.points)
         return found
+
+    @cached_property
+    def questions(self) -> dict[str, bytes]:
+        """What enters the sandbox of each check, by grade id."""
+        return {grade_id: dumps(cases.questions()) for grade_id, cases in self.checks.items()}
 
     @property
     def max_score(self) -> float:

@@ -108,6 +108,12 @@ def is_execute(step: Any) -> bool:
     return step in names or (isinstance(step, type) and issubclass(step, Execute))
 
 
+def own_steps(config: Config) -> list[Any]:
+    """The steps before a notebook is run that are the course's own; what nbgrader's do has been done at intake."""
+    steps = converter_of(config).sanitize_preprocessors
+    return [step for step in steps if step not in Autograde.sanitize_preprocessors.default()]
+
+
 def remarks(configuration: Configuration) -> list[str]:
     """What a course or a command line asks for and does not get, one sentence each."""
     config = configuration.config
@@ -121,11 +127,7 @@ def remarks(configuration: Configuration) -> list[str]:
     steps = list(converter.autograde_preprocessors)
     first = next((i for i, step in enumerate(steps) if is_execute(step)), 0)
     early = [step for step in steps[:first] if step not in Autograde.autograde_preprocessors.default()]
-    early += [
-        step
-        for step in converter.sanitize_preprocessors
-        if step not in Autograde.sanitize_preprocessors.default()
-    ]
+    early += own_steps(config)
     if early:
         names = ", ".join(getattr(step, "__name__", str(step)) for step in early)
         found.append(f"{names}: applied to what is recorded, after the notebook has been run, not before")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 
+from autograde.cells import new_output
 from autograde.credit import checked_credit
 from autograde.execute import Executed
 from autograde.master import MasterNotebook
@@ -108,11 +108,11 @@ def _results(tree: Tree) -> list[dict[str, Tree]]:
 def _shown(outcome: Outcome, language: str) -> list[NotebookNode]:
     """The outputs that the check would have shown in the notebook; nbgrader reads its points from them."""
     box = Box(outcome, language)
-    outputs = [new_output("display_data", {"text/html": box._repr_html_(), "text/plain": repr(box)})]
+    outputs = [new_output("display_data", data={"text/html": box._repr_html_(), "text/plain": repr(box)})]
     if outcome.status == "correct" or outcome.points:
         points = Points(outcome, language)
         data = {"text/plain": repr(float(points)), "text/html": points._repr_html_()}
-        return [*outputs, new_output("execute_result", data)]
+        return [*outputs, new_output("execute_result", data=data)]
     error = CheckFailedError(outcome, language)
     lines = error._render_traceback_()
     return [*outputs, new_output("error", ename=type(error).__name__, evalue=lines[0], traceback=lines)]

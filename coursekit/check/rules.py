@@ -1,7 +1,8 @@
 """Source rules: what the code of an answer may not use, found in its syntax tree."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from itertools import accumulate
 from typing import Any
 
 from coursekit.check.source import Name, Notebook, parse, read
@@ -33,12 +34,13 @@ def violations(cells: Sequence[str], target: str, rules: dict[str, Any]) -> list
     if not rules["forbid"] and not rules["no_loops"]:
         return []
     notebook = read([tree for tree in map(parse, cells) if tree is not None])
+    forbidden = frozenset((*rules["forbid"], *_EVASIONS))
     found: dict[str, Text] = {}
     for used in _reached(notebook, target):
         if rules["no_loops"] and isinstance(used.node, _LOOPS):
             found.setdefault("a loop", _loop(target, used.line))
         for name in used.names:
-            rule = _broken(name, rules["forbid"])
+            rule = _broken(name, forbidden)
             if rule:
                 found.setdefault(rule, _sentence(target, name.removeprefix("."), used.line))
                 break
@@ -59,11 +61,10 @@ def _reached(notebook: Notebook, target: str) -> Iterator[Name]:
                 waiting += used.globals
 
 
-def _broken(name: str, forbidden: Sequence[str]) -> str | None:
-    for rule in (*forbidden, *_EVASIONS):
-        if name == rule or (not rule.startswith(".") and name.startswith(f"{rule}.")):
-            return rule
-    return None
+def _broken(name: str, forbidden: Set[str]) -> str | None:
+    """The shortest beginning of a full name that is forbidden; a method (".data") is forbidden as a whole."""
+    beginnings = [name] if name.startswith(".") else accumulate(name.split("."), "{}.{}".format)
+    return next((each for each in beginnings if each in forbidden), None)
 
 
 def _sentence(target: str, name: str, line: int) -> Text:
