@@ -1,6 +1,7 @@
 """Recording: nbgrader's gradebook and folders, written by nbgrader's own code, by one process at a time."""
 
 import functools
+import gc
 import json
 import multiprocessing
 import os
@@ -80,7 +81,9 @@ def _settle() -> None:
 
     nbgrader makes an engine of its own each of the ten times that it opens the gradebook for a submission, and each compiles every
     statement anew; one serves them all. For each cell it has the schema of metadata checked anew; once is enough.
+    What is there by now stays, so it is no concern of the garbage collector.
     """
+    gc.freeze()
     nbgrader.api.create_engine = functools.cache(nbgrader.api.create_engine)
     nbgrader.nbgraderformat.common.jsonschema = SimpleNamespace(validate=_validate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

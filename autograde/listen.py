@@ -24,6 +24,10 @@ class GarbledError(DeadKernelError):
 class Channel(AsyncZMQSocketChannel):
     """A channel that takes messages of the right form only, tells the size of their content, and gives others their turn after each."""
 
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override]  # as there
+        """The next message; without a `timeout` there is nothing to look at before it."""
+        return await (self._recv() if timeout is None else super().get_msg(timeout))
+
     async def _recv(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # as jupyter_client has it
         await asyncio.sleep(0)  # where messages are always waiting, no clock would be looked at
         try:

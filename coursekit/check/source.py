@@ -40,8 +40,13 @@ class Notebook:
     aliases: dict[str, str] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
 
-    def uses(self, definition: ast.AST) -> Iterator[Name]:
+    def uses(self, definition: ast.AST) -> Sequence[Name]:
         """Every node of a definition, with the names that it stands for in its scope."""
+        defined = self.definitions if self.stars else ()
+        return _uses(definition, frozenset(self.aliases.items()), tuple(self.stars), frozenset(defined))
+
+    def walk(self, definition: ast.AST) -> Iterator[Name]:
+        """As `uses`, which remembers what it has found."""
         waiting: list[tuple[ast.AST, tuple[Scope, ...]]] = [(definition, ())]
         while waiting:
             node, scopes = waiting.pop()
@@ -125,6 +130,13 @@ class Notebook:
                 full = self.full_name(node.value, (own, *scopes))
                 own |= {t.id: full for t in node.targets if isinstance(t, ast.Name)}
         return {name: stands_for for name, stands_for in own.items() if name not in shared}
+
+
+@lru_cache(maxsize=4096)  # most checks reach what earlier ones did, and in other submissions too
+def _uses(
+    definition: ast.AST, aliases: frozenset[tuple[str, str]], stars: tuple[str, ...], defined: frozenset[str]
+) -> Sequence[Name]:
+    return tuple(Notebook({name: [] for name in defined}, dict(aliases), list(stars)).walk(definition))
 
 
 def read(trees: Sequence[ast.Module]) -> Notebook:
