@@ -98,8 +98,11 @@ def _run(
             kernels.begin()
             recorder.begin()
         # Only now, as this imports torch too: it takes as long as in the processes that have just begun.
+        import torch
+
         from autograde.grader import Grader, Job
 
+        torch.set_num_threads(1)  # checks of several submissions are decided at a time
         grader = Grader(course, assignment, turns, runs)
         waiting: list[Job] = []
         for student in chosen:
