@@ -24,7 +24,7 @@ from traitlets import Dict, List, Unicode
 from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.log import captured_log
-from autograde.options import converter_of, hooks, is_execute, own_steps
+from autograde.options import converter_of, hooks, is_execute, steps_before
 from autograde.record import made, recorded_marks
 
 
@@ -152,7 +152,7 @@ def _convert(
     config.CourseDirectory.db_url = course.db_url
     steps = converter_of(course.config).autograde_preprocessors
     if was_run:
-        config.Autograde.sanitize_preprocessors = own_steps(course.config)
+        config.Autograde.sanitize_preprocessors = steps_before(course.config)
     loads = [LoadExecuted] if was_run else []
     config.Autograde.autograde_preprocessors = [
         each for step in steps for each in (loads if is_execute(step) else [step])

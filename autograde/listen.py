@@ -70,10 +70,10 @@ class Listener(AsyncKernelClient):
         shell: bool = True,
         iopub: bool = True,
         stdin: bool = False,
-        hb: bool = True,
+        hb: bool = False,
         control: bool = False,
     ) -> None:
-        """Those for requests, outputs and the heartbeat; nobody would read the others."""
+        """Those for requests and outputs; nobody would read the others, and whether the kernel lives its manager says."""
         super().start_channels(shell, iopub, stdin, hb, control)
 
 

@@ -16,7 +16,14 @@ from nbconvert.preprocessors import ExecutePreprocessor
 from nbgrader.apps import AutogradeApp
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import AssignLatePenalties, Execute
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    DeduplicateIds,
+    Execute,
+    OverwriteCells,
+    OverwriteKernelspec,
+)
 from traitlets import TraitError
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
@@ -108,10 +115,10 @@ def is_execute(step: Any) -> bool:
     return step in names or (isinstance(step, type) and issubclass(step, Execute))
 
 
-def own_steps(config: Config) -> list[Any]:
-    """The steps before a notebook is run that are the course's own; what nbgrader's do has been done at intake."""
-    steps = converter_of(config).sanitize_preprocessors
-    return [step for step in steps if step not in Autograde.sanitize_preprocessors.default()]
+def steps_before(config: Config) -> list[Any]:
+    """The steps before a notebook is run, without those of nbgrader's whose work has been done at intake."""
+    done = (DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata)
+    return [step for step in converter_of(config).sanitize_preprocessors if step not in done]
 
 
 def remarks(configuration: Configuration) -> list[str]:
@@ -127,7 +134,11 @@ def remarks(configuration: Configuration) -> list[str]:
     steps = list(converter.autograde_preprocessors)
     first = next((i for i, step in enumerate(steps) if is_execute(step)), 0)
     early = [step for step in steps[:first] if step not in Autograde.autograde_preprocessors.default()]
-    early += own_steps(config)
+    early += [
+        step
+        for step in converter.sanitize_preprocessors
+        if step not in Autograde.sanitize_preprocessors.default()
+    ]
     if early:
         names = ", ".join(getattr(step, "__name__", str(step)) for step in early)
         found.append(f"{names}: applied to what is recorded, after the notebook has been run, not before")

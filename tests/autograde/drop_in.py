@@ -174,7 +174,7 @@ def notebook(path: Path) -> dict[str, Any]:
     for number, cell in enumerate(tree["cells"]):
         cell.pop("execution_count", None)
         cell.get("metadata", {}).pop("execution", None)  # when it ran
-        cell["outputs"] = [_plain(output) for output in cell.get("outputs", [])]
+        cell["outputs"] = _joined([_plain(output) for output in cell.get("outputs", [])])
         about[f"cell {number}"] = cell
     return about
 
@@ -188,6 +188,21 @@ def _plain(output: dict[str, Any]) -> dict[str, Any]:
             for line in output["traceback"]
         ]
     return output
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With what was printed in one piece; when the kernel sends the next one depends on the time."""
+    joined: list[dict[str, Any]] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if (
+            output["output_type"] == before.get("output_type") == "stream"
+            and output["name"] == before["name"]
+        ):
+            before["text"] = "".join([*before["text"], *output["text"]]).splitlines(keepends=True)
+        else:
+            joined.append(output)
+    return joined
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
