@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from autograde.cases import Workshop
 from autograde.errors import LabError
 from autograde.lab import Lab
+from coursekit.check import reading
 from coursekit.check.exercise import Accuracy
 
 FILENAME = "calibration.json"
@@ -37,11 +36,9 @@ def calibrate(lab: Lab, seeds: int, on_training: Callable[[], None] = lambda: No
                 target = workshop.make(exercise, lab.solutions[exercise.name], seed=seed)
                 case_set = workshop.draw(exercise, seed, hidden=True)
                 results = workshop.ask(target, case_set)
-            right = [
-                (result["value"].argmax(1) == case.expected).float()
-                for result, case in zip(results, case_set.cases, strict=True)
-            ]
-            accuracies.append(torch.cat(right).mean().item())
+            values = [result["value"] for result in results]
+            scores, labels = reading.read(exercise.adaptor, values, case_set.cases)
+            accuracies.append((scores.argmax(1) == labels).float().mean().item())
             on_training()
         mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
         found[exercise.name] = {

@@ -14,6 +14,7 @@ from autograde.feedback import without_values
 from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.lab import Lab
+from autograde.local import LocalPlace
 from autograde.master import MasterCell, MasterNotebook
 from autograde.notebook import BEGIN_HIDDEN, END_HIDDEN, HIDDEN
 from autograde.sandbox import check_isolation
@@ -100,7 +101,7 @@ def grade(
                 submission.notebooks[name],
                 submission.files,
                 limits,
-                kernels,
+                LocalPlace(kernels),
                 submission.language,
                 submission.flags,
             )

@@ -9,10 +9,10 @@ from typing import Any
 
 from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 
-from autograde.cells import new_output
+from autograde.cells import new_output, output_of
 from autograde.course import Limits
 from autograde.errors import AutogradeError
 from autograde.kernels import KernelManager
@@ -94,16 +94,34 @@ class Client(NotebookClient):
         self.sizes: dict[str, int] = {}
         self._display_id_map = {}  # what a cell has shown when it ends is not changed by a later one
         self.nb.cells[cell_index] = cell  # where nbclient looks for outputs to be updated
+        running = asyncio.ensure_future(self.async_execute_cell(cell, cell_index))
         try:
-            await asyncio.wait_for(self.async_execute_cell(cell, cell_index), self.seconds + GRACE)
-        except CellTimeoutError:
-            raise
-        except TimeoutError as error:
-            raise DeadKernelError("it neither ends nor answers") from error
+            done, _ = await asyncio.wait({running}, timeout=self.seconds + GRACE)
+            if not done:
+                raise DeadKernelError("it neither ends nor answers")
+            running.result()
         finally:
-            for task in (self.stop, self.watching):
-                if task is not None:
-                    task.cancel()
+            tasks = [task for task in (running, self.stop, self.watching) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(
+                *tasks, return_exceptions=True
+            )  # nbclient answers a cancellation with an error
+        if self._broke_off():
+            await self._async_check_alive()
+
+    def _broke_off(self) -> bool:
+        assert isinstance(self.kc, Listener)
+        return self.kc.broke_off()
+
+    async def _async_check_alive(self) -> None:
+        await super()._async_check_alive()
+        if not self._broke_off():
+            return
+        for _ in range(20):  # one that is ending closes its connections first, and why it ends is told last
+            await asyncio.sleep(0.1)
+            await super()._async_check_alive()
+        raise DeadKernelError("it sent more in one message than a message may hold")
 
     async def _async_poll_kernel_alive(self) -> None:
         self.watching = asyncio.current_task()  # nbclient leaves it when a cell ends in its own way
@@ -163,7 +181,7 @@ class Client(NotebookClient):
 
     def output(
         self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int
-    ) -> Any:
+    ) -> None:
         """Keep an output, as long as the cell has not printed too much."""
         data = msg["content"].get("data")
         answers = isinstance(data, dict) and ANSWERS_MIME in data
@@ -172,13 +190,27 @@ class Client(NotebookClient):
             self.printed += size
         limit = MAX_ANSWER_BYTES if answers else self.limits.output_bytes
         if (size if answers else self.printed) <= limit:
-            return super().output(outs, msg, display_id, cell_index)
-        if self.printed - size <= self.limits.output_bytes or answers:
+            self._keep(outs, msg, display_id, cell_index)
+        elif self.printed - size <= self.limits.output_bytes or answers:
             outs.append(
                 new_output("error", ename="TooMuchOutput", evalue=f"more than {limit:,} bytes", traceback=[])
             )
             self.stop = asyncio.ensure_future(self._interrupt_soon())
-        return None
+
+    def _keep(
+        self, outs: list[NotebookNode], msg: dict[str, Any], display_id: str | None, cell_index: int
+    ) -> None:
+        """As nbclient does it, which has nbformat check each output by itself; that takes longer than all the rest."""
+        out = output_of(msg)
+        if out is None:
+            return
+        if self.clear_before_next_output:
+            outs.clear()
+            self.clear_display_id_mapping(cell_index)
+            self.clear_before_next_output = False
+        if display_id:
+            self._display_id_map.setdefault(display_id, {}).setdefault(cell_index, []).append(len(outs))
+        outs.append(out)
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
         """Change what is shown, as long as that does not grow over the cap; replaced again and again it may be."""

@@ -18,11 +18,8 @@ from nbgrader.preprocessors import (
 from traitlets import Unicode
 from traitlets.config import Config
 
-from autograde.cases import Workshop, seed_of
 from autograde.course import Course
-from autograde.lab import load_lab
 from autograde.notebook import HIDDEN, WRITTEN_STUB, hidden_region
-from coursekit.check.lab import encode
 
 
 class AddHiddenCases(NbGraderPreprocessor):
@@ -39,6 +36,10 @@ class AddHiddenCases(NbGraderPreprocessor):
         name = nb.metadata.get("coursekit", {}).get("lab")
         if not name:
             return nb, resources
+        from autograde.cases import Workshop, seed_of  # imports torch, and each run reads this file
+        from autograde.lab import load_lab
+        from coursekit.check.lab import encode
+
         course = Course(Path(self.course))
         lab = load_lab(course.labs / name)
         by_grade_id = {exercise + HIDDEN: exercise for exercise in lab.exercises}

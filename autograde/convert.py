@@ -25,6 +25,7 @@ from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.log import captured_log
 from autograde.options import converter_of, hooks, is_execute, steps_before
+from autograde.patience import patient
 from autograde.record import made, recorded_marks
 
 
@@ -112,6 +113,7 @@ class StagedAutograde(Autograde):
         """It is run when everything is in its place."""
 
 
+@patient
 def finalise(course: Course, assignment: str, student: str, finished: Finished) -> tuple[float, float, bool]:
     """Record one submission; runs in the one process that writes the gradebook.
 

@@ -164,6 +164,8 @@ class Course:
     def db_url(self) -> str:
         """Address of the gradebook; whoever finds it locked waits a minute, where it is a file."""
         url = make_url(self.nbgrader.db_url)
+        if url.drivername == "postgresql":  # which driver that means depends on the version of SQLAlchemy
+            url = url.set(drivername="postgresql+psycopg")
         if url.drivername == "sqlite":
             url = url.set(query={"timeout": "60", **url.query})
             if url.database and url.database != ":memory:":

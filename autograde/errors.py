@@ -13,5 +13,9 @@ class CourseError(AutogradeError):
     """Something is wrong with the course directory."""
 
 
+class LostError(AutogradeError):
+    """The place where submissions are run is gone; what was recorded stays, and the next run does the rest."""
+
+
 class IsolationError(AutogradeError):
     """The sandbox cannot be had on this machine."""

@@ -6,11 +6,10 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from autograde.course import Limits
-from autograde.execute import Executed, execute, questions_name
-from autograde.kernels import Kernels, furnished
+from autograde.execute import Executed, questions_name
 from autograde.master import MasterNotebook
+from autograde.place import Place, Task
 from autograde.reaching import reaching
-from autograde.turns import Turns
 from autograde.verdict import decide
 from coursekit.check.verdict import Outcome
 
@@ -20,10 +19,9 @@ def grade_notebook(
     notebook: NotebookNode,
     files: Mapping[Path, Path],
     limits: Limits,
-    kernels: Kernels,
+    place: Place,
     language: str,
     flags: list[str],
-    turns: Turns | None = None,
 ) -> tuple[dict[str, Outcome], Executed]:
     """Run one notebook in a sandbox and decide its checks; its cells get their outputs.
 
@@ -32,10 +30,9 @@ def grade_notebook(
         notebook: as merged at intake.
         files: what lies beside the notebook, by relative path.
         limits: of time, memory and output.
-        kernels: where the kernels come from.
+        place: where it is run.
         language: of the boxes, "en" or "zh".
         flags: suspicions for a person; added to.
-        turns: see `execute`.
 
     Returns:
         The outcome of each check by grade id, in the notebook's order, and what came of the run.
@@ -45,7 +42,7 @@ def grade_notebook(
     }
     checks = [by_grade_id[grade_id] for grade_id in master.checks]
     questions = {questions_name(by_grade_id[each]): found for each, found in master.questions.items()}
-    executed = execute(notebook, checks, lambda: furnished(kernels, files, questions), limits, turns)
+    executed = place.run(Task(notebook, checks, questions, files, limits, master.gpu))
     flags += [*reaching(master, notebook), *executed.flags]
     outcomes = decide(master, notebook, executed, language, flags)
     grade_ids = sorted(master.checks, key=by_grade_id.__getitem__)

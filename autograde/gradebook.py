@@ -3,6 +3,7 @@
 import functools
 import gc
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,8 @@ from typing import Any, Self, TypeVar
 import jsonschema
 import nbgrader.api
 import nbgrader.nbgraderformat.common
+import nbgrader.preprocessors.saveautogrades
+from nbgrader.api import BaseCell, Comment, Grade, Gradebook
 
 from autograde.convert import finalise
 
@@ -61,6 +64,43 @@ class Recorder:
             return self.pool.submit(function, *arguments).result()
 
 
+class NotebooksGradebook(Gradebook):
+    """nbgrader's gradebook for the marks of one notebook, which are read in one go, and written in one when all went well.
+
+    nbgrader looks for each cell's grade and comment by themselves, and commits after each.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any):
+        super().__init__(*arguments, **more)
+        self.found: dict[tuple[Any, ...], Any] = {}
+        self.db.commit = self.db.flush
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        try:
+            if kind is None:
+                self.db().commit()
+        finally:
+            super().__exit__(kind, *error)
+
+    def find_grade(self, grade_cell: str, notebook: str, assignment: str, student: str) -> Grade:
+        """Of a graded cell, as in nbgrader."""
+        found = self._all(Grade, notebook, assignment, student).get(grade_cell)
+        return found or super().find_grade(grade_cell, notebook, assignment, student)
+
+    def find_comment(self, solution_cell: str, notebook: str, assignment: str, student: str) -> Comment:
+        """On a cell with an answer, as in nbgrader."""
+        found = self._all(Comment, notebook, assignment, student).get(solution_cell)
+        return found or super().find_comment(solution_cell, notebook, assignment, student)
+
+    def _all(self, kind: Any, *of: str) -> dict[str, Any]:
+        """By the cell's name."""
+        if (kind, *of) not in self.found:
+            there = self.find_submission_notebook(*of)
+            pairs = self.db.query(BaseCell.name, kind).join(kind, BaseCell.id == kind.cell_id)
+            self.found[kind, *of] = dict(pairs.filter(kind.notebook_id == there.id).all())
+        return self.found[kind, *of]
+
+
 @functools.cache
 def _validator(schema: str) -> Any:
     parsed = json.loads(schema)
@@ -80,11 +120,17 @@ def _settle() -> None:
     """In that process: Ctrl-C is for the run, so that what is being recorded is recorded; and it ends with the run.
 
     nbgrader makes an engine of its own each of the ten times that it opens the gradebook for a submission, and each compiles every
-    statement anew; one serves them all. For each cell it has the schema of metadata checked anew; once is enough.
+    statement anew and looks for every table; one serves them all. For each cell it has the schema of metadata checked anew; once is enough.
     What is there by now stays, so it is no concern of the garbage collector.
     """
     gc.freeze()
     nbgrader.api.create_engine = functools.cache(nbgrader.api.create_engine)
+    tables = nbgrader.api.Base.metadata
+    tables.create_all = functools.cache(tables.create_all)
+    nbgrader.preprocessors.saveautogrades.Gradebook = NotebooksGradebook
+    nbgrader.api.app_log.setLevel(
+        logging.CRITICAL
+    )  # it logs what it raises, and that is tried again, or told
     nbgrader.nbgraderformat.common.jsonschema = SimpleNamespace(validate=_validate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = multiprocessing.parent_process()

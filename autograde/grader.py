@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from autograde.convert import Finished, run_hook
 from autograde.course import Course
-from autograde.errors import CourseError
+from autograde.errors import CourseError, LostError
 from autograde.grade import grade_notebook
 from autograde.gradebook import Recorder
 from autograde.inputs import (
@@ -17,9 +17,9 @@ from autograde.inputs import (
     released_files,
 )
 from autograde.intake import Submission, take_in
-from autograde.kernels import Kernels
 from autograde.master import MasterNotebook, due_date, read_masters
 from autograde.options import converter_of, hooks
+from autograde.place import Place
 from autograde.record import (
     Record,
     all_marks,
@@ -30,7 +30,6 @@ from autograde.record import (
     was_begun,
 )
 from autograde.timestamp import check_timestamp
-from autograde.turns import Turns
 from coursekit.check.light import number
 
 RETRIES = 1
@@ -47,20 +46,14 @@ class Job:
 class Grader:
     """Grades one submission at a time; used by several threads."""
 
-    def __init__(
-        self,
-        course: Course,
-        assignment: str,
-        turns: Turns,
-        runs: bool,
-    ):
+    def __init__(self, course: Course, assignment: str, place: Place, runs: bool):
         self.course, self.assignment = course, assignment
         self.masters = masters = read_masters(course, assignment)
         if not runs and any(master.checks for master in masters):
             raise CourseError(
                 f"{assignment} has checks whose values are compared when they are run; it cannot be graded with --no-execute"
             )
-        self.turns, self.runs = turns, runs
+        self.place, self.runs = place, runs
         self.limits = course.limits
         self.names = chosen_notebooks(course, masters)
         self.released = released_files(course, assignment)
@@ -124,19 +117,25 @@ class Grader:
             notebooks=self.names,
         )
 
-    def grade(self, job: Job, kernels: Kernels, recorder: Recorder) -> Record:
-        """Grade one submission; a fault of ours is tried again and then recorded as "failed", never as a 0."""
+    def grade(self, job: Job, recorder: Recorder) -> Record:
+        """Grade one submission; a fault of ours is tried again and then recorded as "failed", never as a 0.
+
+        Raises:
+            LostError: the place where submissions are run is gone.
+        """
         for attempt in range(RETRIES + 1):
             try:
-                return self._grade(job, kernels, recorder)
+                return self._grade(job, recorder)
+            except LostError:
+                raise
             except Exception as error:
                 # Whatever went wrong here must not touch the other submissions; the record says what it was.
                 reason = f"{type(error).__name__}: {error}"
                 if attempt == RETRIES:
-                    return self._failed(job.student, reason, kernels.isolation)
+                    return self._failed(job.student, reason)
         raise AssertionError("unreachable")
 
-    def _grade(self, job: Job, kernels: Kernels, recorder: Recorder) -> Record:
+    def _grade(self, job: Job, recorder: Recorder) -> Record:
         flags = self._hook("pre", job.student, recorder)
         digest = self.digest(job.student) if self.hooks["pre"] else job.digest
         folder = self.course.path("submitted", job.student, self.assignment)
@@ -148,7 +147,7 @@ class Grader:
             job.student,
             "graded",
             language=submission.language,
-            isolation=kernels.isolation if self.runs else "not run",
+            isolation=self.place.isolation if self.runs else "not run",
             digest=digest,
         )
         record.flags, record.repairs = [*flags, *submission.flags, *odd], submission.repairs
@@ -162,7 +161,7 @@ class Grader:
         if not wanted:  # nbgrader passes over who has none of the notebooks that were asked for
             reason = f"none of the notebooks is there: {', '.join(self.names)}"
             return before or Record(job.student, "missing", reason=reason)
-        lost = [self._run_one(master, submission, record, kernels) for master in wanted if self.runs]
+        lost = [self._run_one(master, submission, record) for master in wanted if self.runs]
         record.flags += [f"{name}.ipynb is not there" for name in submission.missing]
         self._record(record, submission, [master.name for master in wanted], recorder)
         record.flags += self._hook("post", job.student, recorder)
@@ -209,9 +208,10 @@ class Grader:
                 record.state, record.reason = before.state, before.reason
         return record
 
-    def _failed(self, student: str, reason: str, isolation: str) -> Record:
+    def _failed(self, student: str, reason: str) -> Record:
         """What cannot be graded now keeps the marks that it has in the gradebook."""
-        return self._with_earlier_marks(Record(student, "failed", reason=reason, isolation=isolation))
+        failed = Record(student, "failed", reason=reason, isolation=self.place.isolation)
+        return self._with_earlier_marks(failed)
 
     def _with_earlier_marks(self, record: Record) -> Record:
         marks = recorded_marks(self.course, self.assignment, record.student)
@@ -220,19 +220,16 @@ class Grader:
             record.reason += f"; the marks and the notebook of an earlier run stay ({number(marks[0])})"
         return record
 
-    def _run_one(
-        self, master: MasterNotebook, submission: Submission, record: Record, kernels: Kernels
-    ) -> bool:
+    def _run_one(self, master: MasterNotebook, submission: Submission, record: Record) -> bool:
         notebook = submission.notebooks[master.name]
         outcomes, executed = grade_notebook(
             master,
             notebook,
             submission.files,
             self.limits,
-            kernels,
+            self.place,
             submission.language,
             record.flags,
-            self.turns,
         )
         record.outcomes += [
             {"grade_id": grade_id, **outcome.to_dict()} for grade_id, outcome in outcomes.items()

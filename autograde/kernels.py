@@ -20,11 +20,13 @@ from traitlets import Callable
 from autograde.cgroups import ControlGroups
 from autograde.course import Limits
 from autograde.errors import IsolationError
+from autograde.gpus import COMMON, Gpu
 from autograde.sandbox import INPUTS, Rooms, command, rooms
 from autograde.seccomp import program
 from coursekit.check.light import FLAGS
 
 GRADING = {"NBGRADER_EXECUTION": "autograde"}
+_numbers = itertools.count()
 
 
 class Process(Protocol):
@@ -78,6 +80,10 @@ class Kernels(Protocol):
 
     def manager(self, there: Rooms) -> "tuple[KernelManager, Path]":
         """A manager of one kernel that works in these rooms, and where that kernel finds the folder of the inputs."""
+
+    def with_gpu(self, gpu: Gpu) -> "Kernels":
+        """Kernels like these that have one GPU. They start from nothing, as what has begun does not see its device."""
+        ...
 
 
 @contextmanager
@@ -171,9 +177,13 @@ class ColdKernels:
 
     isolation = "bubblewrap"
 
-    def __init__(self, limits: Limits, groups: ControlGroups | None = None):
+    def __init__(self, limits: Limits, groups: ControlGroups | None = None, gpu: Gpu | None = None):
         self.limits, self.groups = limits, groups or ControlGroups(limits)
-        self.numbers = itertools.count()
+        self.devices = (gpu.device, *COMMON) if gpu else ()
+
+    def with_gpu(self, gpu: Gpu) -> "ColdKernels":
+        """The same, with a GPU."""
+        return ColdKernels(self.limits, self.groups, gpu)
 
     def begin(self) -> None:
         """Nothing takes time here."""
@@ -181,7 +191,7 @@ class ColdKernels:
     @contextmanager
     def rooms(self) -> Iterator[Rooms]:
         """In a folder of their own."""
-        with self.groups.group(f"cold{next(self.numbers)}") as group, rooms(group) as there:
+        with self.groups.group(f"cold{next(_numbers)}") as group, rooms(group) as there:
             yield there
 
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
@@ -195,7 +205,7 @@ class ColdKernels:
             rules.write(program())
             rules.seek(0)
             filtered = ["--seccomp", str(rules.fileno())] if program() else []
-            line = command(there, self.limits, cmd, GRADING)
+            line = command(there, self.limits, cmd, GRADING, self.devices)
             return Bubblewrap(
                 there.group.around([line[0], *filtered, *line[1:]]),
                 stdin=subprocess.DEVNULL,
@@ -210,6 +220,13 @@ class BareKernels:
 
     isolation = "none"
 
+    def __init__(self, gpu: Gpu | None = None):
+        self.gpu = gpu
+
+    def with_gpu(self, gpu: Gpu) -> "BareKernels":
+        """The same, with a GPU."""
+        return BareKernels(gpu)
+
     def begin(self) -> None:
         """Nothing takes time here."""
 
@@ -219,15 +236,15 @@ class BareKernels:
 
     def manager(self, there: Rooms) -> tuple[KernelManager, Path]:
         """A kernel like any other."""
-        return BareKernelManager(there), there.inputs
+        return BareKernelManager(there, self.gpu), there.inputs
 
 
 class BareKernelManager(KernelManager):
     """A kernel without a sandbox."""
 
-    def __init__(self, there: Rooms, **kwargs: Any):
+    def __init__(self, there: Rooms, gpu: Gpu | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.there = there
+        self.there, self.gpu = there, gpu
         self._kernel_spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             language="python",
@@ -237,6 +254,7 @@ class BareKernelManager(KernelManager):
     async def _async_start_kernel(self, **kwargs: Any) -> None:
         env = {**os.environ, **GRADING, "OMP_NUM_THREADS": "1"}
         env[FLAGS] = str(self.there.inputs / "flags.jsonl")
+        env["CUDA_VISIBLE_DEVICES"] = str(self.gpu.index) if self.gpu else ""
         with self.there.log.open("wb") as log:
             await super()._async_start_kernel(
                 cwd=str(self.there.submission), env=env, stdout=log, stderr=log, **kwargs

@@ -65,6 +65,11 @@ class Lab:
         """The folder's name, which is the assignment's."""
         return self.folder.name
 
+    @property
+    def gpu(self) -> bool:
+        """Whether its notebook asks for a GPU when it is graded (`gpu = true` in lab.toml)."""
+        return self.settings.get("gpu", False) is True
+
     @cached_property
     def solutions(self) -> dict[str, str]:
         """Source of each exercise's cell with the reference solution."""

@@ -1,6 +1,5 @@
 """What was released: the gradebook's cells, in the order of the released notebook, and the cases of its checks."""
 
-import copy
 import json
 import re
 import shutil
@@ -48,7 +47,7 @@ class MasterCell:
     task: bool = False
     released: NotebookNode | None = None
 
-    @property
+    @cached_property
     def visible(self) -> str:
         """The source without the hidden region."""
         return _HIDDEN.sub("", self.source)
@@ -69,7 +68,7 @@ class MasterCell:
             nbgrader["points"] = self.points
         if self.released is None:
             return {"nbgrader": nbgrader}
-        metadata = copy.deepcopy(dict(self.released.metadata))
+        metadata = dict(self.released.metadata)
         told = metadata["nbgrader"]
         # What is released may leave out what goes without saying; only what contradicts the gradebook is replaced.
         meant = {**told, "locked": is_locked(self.released)}
@@ -113,6 +112,12 @@ class MasterNotebook:
     def questions(self) -> dict[str, bytes]:
         """What enters the sandbox of each check, by grade id."""
         return {grade_id: dumps(cases.questions()) for grade_id, cases in self.checks.items()}
+
+    @property
+    def gpu(self) -> bool:
+        """Whether the release asks for a GPU; what a submission says of itself does not count."""
+        about = self.metadata.get("coursekit")
+        return isinstance(about, dict) and about.get("gpu") is True
 
     @property
     def max_score(self) -> float:

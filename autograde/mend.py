@@ -7,9 +7,8 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook
 
-from autograde.cells import new_cell
+from autograde.cells import new_cell, notebook_of
 from autograde.master import MasterNotebook
 
 _KINDS = ("code", "markdown", "raw")
@@ -109,7 +108,7 @@ def _notebook(cells: list[NotebookNode], metadata: dict[str, Any], minor: int) -
         while not fit and cell["id"] in taken:
             cell["id"] += "-"
         taken.add(cell["id"])
-    notebook = new_notebook(cells=cells, metadata=metadata)
+    notebook = notebook_of(cells, metadata)
     if minor < _FIRST_WITH_IDS:
         notebook["nbformat_minor"] = minor
         for cell in notebook.cells:
@@ -123,7 +122,7 @@ def _cell(cell: dict[str, Any], outputs: bool, everything: bool) -> NotebookNode
     kind = kind if kind in _KINDS else "markdown"
     made = new_cell(kind, "".join(source) if isinstance(source, list) else str(source))
     metadata = cell.get("metadata")
-    metadata = copy.deepcopy(metadata) if isinstance(metadata, dict) else {}
+    metadata = dict(metadata) if isinstance(metadata, dict) else {}
     nbgrader = metadata.pop("nbgrader", None)
     if everything:
         made["metadata"] = metadata

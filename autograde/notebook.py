@@ -1,16 +1,20 @@
 """From a lab's cells to the instructor's notebook: nbgrader metadata, headings, hints, check cells."""
 
+from __future__ import annotations
+
 import html
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from autograde.lab import Cell, Lab
-from coursekit.check.exercise import Exercise
 from coursekit.check.light import number
+
+if TYPE_CHECKING:  # these import torch
+    from autograde.lab import Cell, Lab
+    from coursekit.check.exercise import Exercise
 
 HIDDEN = "-hidden"
 PUBLIC = "-check"
@@ -30,7 +34,7 @@ def instructor_notebook(lab: Lab, lang: str) -> NotebookNode:
     metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "coursekit": {"lab": lab.name, "language": lang},
+        "coursekit": {"lab": lab.name, "language": lang} | ({"gpu": True} if lab.gpu else {}),
     }
     return new_notebook(cells=cells, metadata=metadata)
 

@@ -13,6 +13,7 @@ from nbgrader.api import Gradebook, MissingEntry
 
 from autograde.course import Course
 from autograde.log import log
+from autograde.patience import patient
 
 State = Literal["graded", "repaired", "salvaged", "unreadable", "missing", "failed"]
 
@@ -136,6 +137,7 @@ def all_marks(course: Course, assignment: str) -> dict[str, tuple[float, float, 
         }
 
 
+@patient
 def recorded_marks(course: Course, assignment: str, student: str) -> tuple[float, float, bool] | None:
     """What the gradebook has: marks, the most there are, and whether a person has still to grade something."""
     with Gradebook(course.db_url, course.nbgrader.course_id) as gradebook:

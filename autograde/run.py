@@ -1,6 +1,5 @@
 """`autograde run`: every submission of an assignment is graded, several at a time."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -8,13 +7,12 @@ from autograde.convert import recover
 from autograde.course import Course
 from autograde.errors import AutogradeError, CourseError
 from autograde.gradebook import Recorder
+from autograde.local import ThisMachine
 from autograde.log import log
 from autograde.options import converter_of, executes, remarks
+from autograde.place import Conditions, Place, Where
 from autograde.record import Record, only_run, read_record, write_record
-from autograde.sandbox import check_isolation
 from autograde.students import chosen_students
-from autograde.turns import Turns
-from autograde.warm import suited_kernels
 
 
 def run(
@@ -23,7 +21,7 @@ def run(
     *,
     students: list[str] | None = None,
     force: bool = False,
-    jobs: int | None = None,
+    where: Where | None = None,
     isolation: str = "bubblewrap",
     on_start: Callable[[int], None] = lambda count: None,
     on_record: Callable[[Record], None] = lambda record: None,
@@ -35,7 +33,7 @@ def run(
         assignment: its name.
         students: ids, or patterns of ids; default: as the course is configured, everyone.
         force: grade again what is graded already.
-        jobs: submissions at a time; default: as many as there are processors.
+        where: notebooks are run; default: on this machine, as many at a time as there are processors.
         isolation: "bubblewrap" or "none".
         on_start: called with the number of submissions.
         on_record: called with each record.
@@ -44,7 +42,8 @@ def run(
         One record for each submission, in the order of the students' ids.
 
     Raises:
-        AutogradeError: the records cannot be written.
+        AutogradeError: the records cannot be written, or there is no such place.
+        LostError: the place is gone; as with the next one, what was graded until then stays.
         KeyboardInterrupt: what was graded until then stays; the next run does the rest.
         IsolationError: when the sandbox cannot be had; nothing has been run then.
         CourseError: when the assignment is not in the gradebook, or nobody of these has handed it in.
@@ -52,8 +51,8 @@ def run(
     for remark in remarks(course.configuration):
         log.warning("%s", remark)
     runs = executes(course.config)
-    if runs and isolation != "none":
-        check_isolation()
+    where = where if where and runs else ThisMachine()
+    conditions = Conditions(isolation if runs else "none", course.limits, tuple(course.preload))
     with only_run(course):
         try:
             chosen = chosen_students(course, assignment, students)
@@ -62,21 +61,21 @@ def run(
 
             read_masters(course, assignment)  # which says it better where there is no such assignment
             raise
-        recover(course, assignment, chosen)
-        on_start(len(chosen))
-        turns = Turns(max(1, jobs or os.cpu_count() or 1))
-        again = force or converter_of(course.config).force
-        return _run(course, assignment, chosen, turns, runs, again, isolation, on_record)
+        with where.place(conditions, len(chosen)) as place:
+            recover(course, assignment, chosen)
+            on_start(len(chosen))
+            again = force or converter_of(course.config).force
+            return _run(course, assignment, chosen, place, runs, where.gpu, again, on_record)
 
 
 def _run(
     course: Course,
     assignment: str,
     chosen: list[str],
-    turns: Turns,
+    place: Place,
     runs: bool,
+    gpu: bool,
     force: bool,
-    isolation: str,
     on_record: Callable[[Record], None],
 ) -> list[Record]:
     done: dict[str, Record] = {}
@@ -88,14 +87,9 @@ def _run(
         on_record(record)
 
     new = sum(force or read_record(course, assignment, student) is None for student in chosen)
-    # More threads than turns: while cells run, the next kernels are started, and results wait to be recorded.
-    with (
-        suited_kernels(isolation if runs else "none", course.limits, course.preload, len(chosen)) as kernels,
-        Recorder() as recorder,
-        ThreadPoolExecutor(3 * turns.count) as pool,
-    ):
+    with Recorder() as recorder, ThreadPoolExecutor(place.width) as pool:
         if new > 1:
-            kernels.begin()
+            place.begin()
             recorder.begin()
         # Only now, as this imports torch too: it takes as long as in the processes that have just begun.
         import torch
@@ -103,7 +97,9 @@ def _run(
         from autograde.grader import Grader, Job
 
         torch.set_num_threads(1)  # checks of several submissions are decided at a time
-        grader = Grader(course, assignment, turns, runs)
+        grader = Grader(course, assignment, place, runs)
+        if runs and not gpu and (asking := [master.name for master in grader.masters if master.gpu]):
+            log.warning("%s: asks for a GPU; without --gpu it is run on the processor", ", ".join(asking))
         waiting: list[Job] = []
         for student in chosen:
             job = Job(student, grader.digest(student))
@@ -112,14 +108,14 @@ def _run(
                 settle(record)
             else:
                 waiting.append(job)
-        futures = [pool.submit(grader.grade, job, kernels, recorder) for job in waiting]
+        futures = [pool.submit(grader.grade, job, recorder) for job in waiting]
         try:
             for future in as_completed(futures):
                 settle(future.result())
         except BaseException:
             for future in futures:
                 future.cancel()
-            turns.stop()
+            place.stop()
             raise
     return [done[student] for student in sorted(done)]
 

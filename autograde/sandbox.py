@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ _KERNEL_CONFIG = """
 c = get_config()
 c.InlineBackend.print_figure_kwargs = {"bbox_inches": None}
 c.InlineBackend.rc = {"figure.dpi": 60}
-c.HistoryManager.hist_file = ":memory:"
+c.HistoryManager.enabled = False
 """
 _FIRST_UID, _UIDS = 61_000, 4_000
 _numbers = itertools.count(os.getpid())
@@ -99,8 +99,13 @@ def check_isolation() -> None:
         )
 
 
-def command(there: Rooms, limits: Limits, argv: list[str], env: dict[str, str]) -> list[str]:
-    """The command line that runs `argv` in a sandbox of its own. As root it becomes an ordinary user of its own first."""
+def command(
+    there: Rooms, limits: Limits, argv: list[str], env: dict[str, str], devices: Sequence[Path] = ()
+) -> list[str]:
+    """The command line that runs `argv` in a sandbox of its own, which sees these devices, as far as they are there.
+
+    As root it becomes an ordinary user of its own first.
+    """
     uid = some_uid()
     disk = limits.disk_mb * 2**20
     inside = {
@@ -113,6 +118,8 @@ def command(there: Rooms, limits: Limits, argv: list[str], env: dict[str, str]) 
     for folder in (Path("/tmp"), HOME):
         line += ["--perms", "1777", "--size", str(disk), "--tmpfs", str(folder)]
     line += bound(inside, writable=[there.sockets])
+    for device in devices:
+        line += ["--dev-bind-try", str(device), str(device)]
     line += variables(env)
     give(there.sockets, uid)
     bounds = [f"--{option}={value}" for option, value in rlimits(limits).items()]

@@ -15,8 +15,8 @@ from coursekit.check.verdict import Outcome, judge
 
 _STOPPED: dict[str, Text] = {
     "died": {
-        "en": "the kernel died here (os._exit, a crash, or too much memory). The rest was graded without this cell.",
-        "zh": "内核在这里崩溃了（os._exit、程序崩溃或内存超限）。其余部分已在跳过该单元格后评分。",
+        "en": "the kernel died here (os._exit, a crash, too much memory, or too much printed at once). The rest was graded without this cell.",
+        "zh": "内核在这里崩溃了（os._exit、程序崩溃、内存超限，或一次输出过多）。其余部分已在跳过该单元格后评分。",
     },
     "timeout": {
         "en": "this check did not end in time: is there a loop that never stops?",

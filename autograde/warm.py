@@ -18,6 +18,7 @@ from typing import Any, Self
 from autograde.cgroups import ControlGroups, Group
 from autograde.course import Limits
 from autograde.errors import AutogradeError, IsolationError
+from autograde.gpus import Gpu
 from autograde.kernels import (
     GRADING,
     ColdKernels,
@@ -198,7 +199,7 @@ class WarmKernels:
                 "room": there.sockets.parent.name,
                 "group": bool(there.group.folders),
                 "sockets": str(there.sockets),
-                "argv": cmd[3:],  # after python -m ipykernel_launcher
+                "connection": cmd[cmd.index("-f") + 1],
                 "keep": [str(path) for path in environment() if path.is_relative_to("/tmp")],
                 "disk": self.limits.disk_mb * 2**20,
                 "limits": {f"RLIMIT_{name.upper()}": value for name, value in rlimits(self.limits).items()},
@@ -206,6 +207,10 @@ class WarmKernels:
             return ForkedKernel(self.place / "zygote", job, there.group)
 
         return SandboxKernelManager(there, start), INPUTS
+
+    def with_gpu(self, gpu: Gpu) -> ColdKernels:
+        """Kernels that do not come from that process."""
+        return ColdKernels(self.limits, self.groups, gpu)
 
     def _command(self) -> list[str]:
         line = walls("CAP_SYS_ADMIN")

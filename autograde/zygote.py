@@ -1,6 +1,6 @@
 """A program of its own inside the sandbox: it imports the heavy libraries once and becomes a kernel for each request.
 
-A request is one line of JSON on the socket `zygote` in ROOMS: `room`, a folder there; `argv`, the kernel's arguments; `limits`,
+A request is one line of JSON on the socket `zygote` in ROOMS: `room`, a folder there; `connection`, the kernel's connection file; `limits`,
 names of `resource` with their values; `disk`, bytes of each writable folder; `sockets`, where
 the room's folder of sockets lies outside; `keep`, folders below /tmp that stay to be seen; `group`, whether the fork
 says a word and waits for one, in between it is put into a control group. The process forks, and the child takes
@@ -27,6 +27,7 @@ import struct
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 ROOM, ROOMS, SOCKETS = Path("/sandbox"), Path("/sandbox/rooms"), Path("/sandbox/sockets")
@@ -121,7 +122,51 @@ def refuse_calls() -> None:
         called(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(filter), 0, 0), "seccomp")
 
 
-def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
+def kernel_app() -> Any:
+    """The kernel's application, its arguments read (there are none) and its log set up: a fork need not do it again."""
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelapp import IPKernelApp
+
+    class TerseKernel(IPythonKernel):
+        """It leaves out two messages of the four that go with each cell: that it begins, and what it was told to run."""
+
+        def _publish_status(self, status: str, *more: Any, **named: Any) -> None:
+            if status != "busy":
+                super()._publish_status(status, *more, **named)
+
+        def _publish_execute_input(self, *_: Any) -> None:
+            pass
+
+    class ForkedKernelApp(IPKernelApp):
+        arguments_read = False
+
+        def parse_command_line(self, argv: Any = None) -> None:
+            if not self.arguments_read:
+                super().parse_command_line([])
+            self.arguments_read = True
+
+    app = ForkedKernelApp.instance(kernel_class=TerseKernel)
+    app.parse_command_line()
+    return app
+
+
+def launch(app: Any, connection: str) -> None:
+    """Be the kernel, until it is told to end."""
+    from ipykernel import ipkernel
+    from IPython.core import shellapp
+
+    app.connection_file = connection
+    # Lists of all modules, which nobody asks for, would have half of what the fork shares copied.
+    for module in (ipkernel, shellapp):
+        vars(module)["sys"] = SimpleNamespace(**vars(sys) | {"modules": {}})
+    app.initialize()
+    del app.shell._sys_modules_keys  # without it IPython's `%reset --aggressive` leaves the modules alone
+    for module in (ipkernel, shellapp):
+        vars(module)["sys"] = sys
+    app.start()
+
+
+def become_kernel(job: dict[str, Any], saying: int, app: Any) -> NoReturn:
     """In the child that is process 1 of its namespace: the notebook's kernel, in a copy of the submission.
 
     What goes wrong before it is one is for the pipe `saying`.
@@ -146,15 +191,13 @@ def become_kernel(job: dict[str, Any], saying: int) -> NoReturn:
         numpy.random.seed()
     if torch := sys.modules.get("torch"):
         torch.seed()
-    from ipykernel.kernelapp import IPKernelApp
-
     os.close(saying)
-    sys.argv = ["ipykernel_launcher", *job["argv"]]
-    IPKernelApp.launch_instance(job["argv"])
+    sys.argv = ["ipykernel_launcher", "-f", job["connection"]]
+    launch(app, job["connection"])
     os._exit(0)
 
 
-def serve(connection: socket.socket, job: dict[str, Any]) -> None:
+def serve(connection: socket.socket, job: dict[str, Any], app: Any) -> None:
     """In the child: start the kernel and wait with it."""
     if job["group"]:
         connection.sendall(b"\n")
@@ -166,7 +209,7 @@ def serve(connection: socket.socket, job: dict[str, Any]) -> None:
     if kernel == 0:
         connection.close()
         try:
-            become_kernel(job, saying)
+            become_kernel(job, saying, app)
         except BaseException:
             os.write(saying, traceback.format_exc().encode())
         finally:
@@ -218,6 +261,7 @@ def main() -> None:
     listener = socket.socket(socket.AF_UNIX)
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    app = kernel_app()
     gc.collect()
     gc.freeze()  # collections in the children leave the pages alone that they share
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -238,7 +282,7 @@ def main() -> None:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
-                serve(connection, job)
+                serve(connection, job, app)
             except BaseException:
                 answer = {"status": 1, "fault": traceback.format_exc()}
                 connection.sendall(json.dumps(answer).encode() + b"\n")

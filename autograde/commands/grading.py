@@ -18,7 +18,8 @@ from autograde.commands.common import (
     progress_bar,
 )
 from autograde.course import Course
-from autograde.errors import AutogradeError
+from autograde.errors import AutogradeError, LostError
+from autograde.place import Where
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -33,6 +34,15 @@ def run(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", help="Submissions at a time; default: cores.")
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Run notebooks on the workers of this Dask scheduler.", show_default=False
+        ),
+    ] = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Notebooks whose release asks for a GPU get one each.")
+    ] = False,
     isolation: Annotated[
         str, typer.Option(help='"bubblewrap", or "none" for a machine that may be lost.')
     ] = "bubblewrap",
@@ -47,6 +57,7 @@ def run(
 
     there = _course_or_id(course, arguments or [])
     name = _assignment_of(there)
+    where = _where(dask, jobs, gpu)
     patterns = [_unquoted(each) for each in student] if student else None
     if isolation == "none":
         err.print("[bold red]no sandbox:[/] submitted code can read and change everything on this machine")
@@ -58,18 +69,38 @@ def run(
                 name,
                 students=patterns,
                 force=force,
-                jobs=jobs,
+                where=where,
                 isolation=isolation,
                 on_start=lambda count: progress.update(task, total=count),
                 on_record=lambda record: progress.advance(task),
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostError) as end:
             done, count = progress.tasks[0].completed, progress.tasks[0].total or 0
-            err.print(f"stopped: {done:g} of {count:g} are graded; the same command does the rest")
-            raise typer.Exit(130) from None
+            lost = isinstance(end, LostError)
+            why = f"stopped, {end}" if lost else "stopped"
+            err.print(
+                f"{why}: {done:g} of {count:g} are graded; the same command does the rest",
+                markup=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(2 if lost else 130) from None
     print_records(records)
     if any(record.state in ("unreadable", "failed") for record in records):
         raise typer.Exit(1)
+
+
+def _where(dask: str | None, jobs: int | None, gpu: bool) -> Where:
+    """Where notebooks are run."""
+    if dask is None:
+        from autograde.gpus import gpus_here
+        from autograde.local import ThisMachine
+
+        return ThisMachine(jobs, gpus_here() if gpu else None)
+    try:
+        from autograde.cluster import Cluster
+    except ImportError as error:
+        raise AutogradeError(f"--dask needs {error.name}: `pip install 'dask[distributed]'`") from error
+    return Cluster(dask, jobs, gpu)
 
 
 def _course_or_id(named: Path | None, arguments: list[str]) -> Course:

@@ -82,15 +82,15 @@ def _values(
             "en": f"{_place(where, 'en')}expected shape {tuple(b.shape)}, got {tuple(a.shape)}.",
             "zh": f"{_place(where, 'zh')}形状应为 {tuple(b.shape)}，得到的是 {tuple(a.shape)}。",
         }
+    a, b = a.to(torch.float64), b.to(torch.float64)
+    tolerance = _tolerance(b, expected, compare)
+    if torch.allclose(a, b, **tolerance, equal_nan=True):
+        return None
     if torch.isfinite(b).all() and not torch.isfinite(a).all():
         count = int((~torch.isfinite(a)).sum())
         bad = (f"{count} NaN or infinite", f"{count} 个 NaN 或无穷")
         return _say(where, ("finite numbers", "有限的数"), bad)
-    a, b = a.to(torch.float64), b.to(torch.float64)
-    rtol, atol = _tolerance(b, expected, compare)
-    apart = ~torch.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
-    if not apart.any():
-        return None
+    apart = ~torch.isclose(a, b, **tolerance, equal_nan=True)
     if isinstance(expected, (list, tuple)) and b.dim() == 1 and len(b) <= _SHOWN:
         return _say(where, *(str([_short(v) for v in t.tolist()]).replace("'", "") for t in (b, a)))
     index = tuple(int(i) for i in apart.nonzero()[0])
@@ -105,13 +105,15 @@ def _values(
     return _with_precision(found, got, expected)
 
 
-def _tolerance(b: Tensor, expected: Tree, compare: Mapping[str, Any]) -> tuple[float, float]:
+def _tolerance(b: Tensor, expected: Tree, compare: Mapping[str, Any]) -> dict[str, float]:
     if compare["kind"] != "close":
-        return 0.0, 0.0
-    half = _HALF.get(expected.dtype, 0.0) if isinstance(expected, Tensor) else 0.0
-    finite = b[torch.isfinite(b)]
-    largest = finite.abs().max().item() if finite.numel() else 0.0
-    return max(compare["rtol"], half), max(compare["atol"], half * largest)
+        return {"rtol": 0.0, "atol": 0.0}
+    rtol, atol = compare["rtol"], compare["atol"]
+    if half := _HALF.get(expected.dtype, 0.0) if isinstance(expected, Tensor) else 0.0:
+        finite = b[torch.isfinite(b)]
+        largest = finite.abs().max().item() if finite.numel() else 0.0
+        rtol, atol = max(rtol, half), max(atol, half * largest)
+    return {"rtol": rtol, "atol": atol}
 
 
 def _with_precision(found: Difference, got: Tree, expected: Tree) -> Difference:

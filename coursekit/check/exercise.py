@@ -68,7 +68,7 @@ class Equal:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of right classes among predicted scores `(N, C)`.
+    """Share of right classes among predicted scores `(N, C)`, or what stands for them (`coursekit.check.reading`).
 
     Credit rises linearly from 0 at `floor` to all at `threshold`. The threshold comes from `autograde calibrate`:
     at most the mean minus four standard deviations over at least 20 training seeds.
@@ -123,7 +123,7 @@ class Exercise:
             is one group, named "". Inputs are plain data (`coursekit.check.tree`); arrays reach the student as tensors.
         groups: titles of the groups for messages, where a group's name will not do: `{"one step": {"zh": "走一步"}}`; a
             language that is not given shows the name.
-        adaptor: how to call the student's object, a name in `coursekit.check.call.ADAPTORS`.
+        adaptor: how to call the student's object, a name in `coursekit.check.adaptors.ADAPTORS`.
         options: settings of the adaptor.
         compare: how outputs are compared.
         cases: how many cases to draw in each group.

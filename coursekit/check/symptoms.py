@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from coursekit.check.digits import COPIED, NO_DIGIT, REPEATED
+
 
 def not_finite(scores: Tensor, labels: Tensor) -> bool:
     """Some score is NaN or infinite: the training has diverged."""
@@ -40,6 +42,25 @@ def below(scores: Tensor, labels: Tensor) -> bool:
     return _accuracy(scores, labels) >= _hardly_better(scores.shape[1])
 
 
+def no_digits(scores: Tensor, labels: Tensor) -> bool:
+    """Of the drawn images at least 30 % show no digit at all (`coursekit.check.digits`)."""
+    return _share_of(NO_DIGIT, scores) >= 0.3
+
+
+def copied(scores: Tensor, labels: Tensor) -> bool:
+    """Of the drawn images at least 30 % are digits of the data set (`coursekit.check.digits`)."""
+    return _share_of(COPIED, scores) >= 0.3
+
+
+def repeated(scores: Tensor, labels: Tensor) -> bool:
+    """Of the drawn images at least 30 % are nearly the same as an earlier one (`coursekit.check.digits`)."""
+    return _share_of(REPEATED, scores) >= 0.3
+
+
+def _share_of(kind: int, scores: Tensor) -> float:
+    return (scores.argmax(1) == kind).float().mean().item()
+
+
 def _accuracy(scores: Tensor, labels: Tensor) -> float:
     return (scores.argmax(1) == labels).float().mean().item()
 
@@ -54,5 +75,6 @@ def _largest_share(values: Tensor) -> float:
 
 
 SYMPTOMS: dict[str, Callable[[Tensor, Tensor], bool]] = {
-    symptom.__name__: symptom for symptom in (not_finite, one_class, chance, shifted_labels, below)
+    symptom.__name__: symptom
+    for symptom in (not_finite, no_digits, copied, repeated, one_class, chance, shifted_labels, below)
 }

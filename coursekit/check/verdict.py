@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from coursekit.check import reading
 from coursekit.check.compare import difference
 from coursekit.check.exercise import Case, CaseSet
 from coursekit.check.symptoms import SYMPTOMS
@@ -213,19 +214,11 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) 
         first = min(bad, key=lambda result: _FIRST.index(_status(result)))
         status = "error" if _status(first) == "error" else "incorrect"
         return outcome(status, message=_failure(first), trace=_trace(first))
-    labels = torch.cat([case.expected for case in case_set.cases])
-    scores: list[Tree] = [result.get("value") for result in results]
-    wrong_form = next(
-        (
-            text
-            for s, case in zip(scores, case_set.cases, strict=True)
-            if (text := _not_scores(s, case, scores[0]))
-        ),
-        None,
-    )
-    if wrong_form:
-        return outcome("incorrect", message=wrong_form)
-    logits = torch.cat([score.float() for score in scores])
+    try:
+        values = [result.get("value") for result in results]
+        logits, labels = reading.read(case_set.adaptor, values, case_set.cases)
+    except reading.UnreadableError as error:
+        return outcome("incorrect", message=error.text)
     accuracy = int((logits.argmax(1) == labels).sum()) / len(labels)
     floor, threshold = case_set.compare["floor"], case_set.compare["threshold"]
     finite = bool(torch.isfinite(logits).all())
@@ -245,23 +238,6 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) 
     )
     hint = case_set.hints.get(name, {}) if name else {}
     return outcome("partial" if share else "incorrect", share, message=message, hint=hint, misconception=name)
-
-
-def _not_scores(scores: Tree, case: Case, first: Tree) -> Text | None:
-    count = len(case.expected)
-    if (
-        isinstance(scores, torch.Tensor)
-        and scores.dim() == 2
-        and len(scores) == count
-        and scores.shape[1] > 1
-        and scores.shape[1:] == first.shape[1:]
-    ):
-        return None
-    got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-    return {
-        "en": f"expected scores of shape ({count}, number of classes), got {got}.",
-        "zh": f"应为形状 ({count}, C) 的得分（C 为类别数），得到的是 {got}。",
-    }
 
 
 def _trace(result: Result) -> list[str]:

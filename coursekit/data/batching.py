@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from coursekit.data.dataset import Split
 from coursekit.data.held import Batch, Held, count_batches
 
-Batchable = Held | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
+Batchable = Held | Tensor | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 
 
 def batches(
@@ -28,7 +28,8 @@ def batches(
     `Dataset` goes through a `DataLoader` without worker processes. A `DataLoader` keeps its own batch size and order.
 
     Args:
-        data: a `Split`, `Sequences`, a `TokenStream`, a pair of tensors `(X, y)`, a `TensorDataset`, any `Dataset`, or a `DataLoader`.
+        data: a `Split`, `Sequences`, a `TokenStream`, a pair of tensors `(X, y)`, a tensor X (whose batches are
+            `(X, X)`), a `TensorDataset`, any `Dataset`, or a `DataLoader`.
         batch_size: examples a batch; the last batch may be smaller.
         shuffle: a new random order; False keeps the order of the data.
         generator: a CPU generator that draws the order, for the same order again; None uses torch's global one.
@@ -77,9 +78,15 @@ def num_batches(data: Batchable, batch_size: int, *, drop_last: bool = False) ->
 
 
 def held(data: Any) -> Held | None:
-    """`data` as it is held in tensors (a pair of tensors becomes a `Split`); None where it is not."""
+    """`data` as it is held in tensors; None where it is not.
+
+    A pair of tensors becomes a `Split`, and so does a tensor alone, whose examples are then their own labels: what an
+    auto-encoder is to answer.
+    """
     if isinstance(data, Held):
         return data
+    if isinstance(data, Tensor):
+        return Split(data, data)
     pair = data.tensors if isinstance(data, TensorDataset) else data
     if not isinstance(pair, tuple | list):
         return None

@@ -80,6 +80,21 @@ class Split(Dataset[tuple[Tensor, Tensor]]):
         """The same split with its tensors on `device`."""
         return Split(self.X.to(device), self.y.to(device), self.mean, self.std)
 
+    def scaled(self, low: float, high: float) -> "Split":
+        """The same examples with pixels from `low` (black) to `high` (white).
+
+        Raises:
+            ValueError: `high` is not above `low`.
+        """
+        if not high > low:
+            raise ValueError(
+                f"scaled(low, high) needs high above low, not {low!r} and {high!r}; scaled(-1, 1), say"
+            )
+        pixels = denormalize(self.X, self.mean, self.std)
+        # X = (pixels - mean) / std is low at 0 and high at 1 with these two.
+        std = 1 / (high - low)
+        return Split(pixels * (high - low) + low, self.y, -low * std, std)
+
     def subset(self, n: int, seed: int = 0) -> "Split":
         """`n` random examples, as evenly over the classes as they allow; the same `seed` gives the same ones.
 
@@ -164,6 +179,15 @@ class DataSet(About):
     def to(self, device: torch.device | str) -> "DataSet":
         """The same data set with its tensors on `device`."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+    def scaled(self, low: float, high: float) -> "DataSet":
+        """The same images with pixels from `low` (black) to `high` (white) instead: `scaled(-1, 1)` is what generative models read.
+
+        Raises:
+            ValueError: `high` is not above `low`.
+        """
+        train, val, test = (split.scaled(low, high) for split in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test, mean=train.mean, std=train.std)
 
     def denormalize(self, X: Tensor) -> Tensor:
         """Normalised images of any shape back to pixels in [0, 1], for showing."""

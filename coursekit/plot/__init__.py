@@ -2,6 +2,8 @@
 
 from coursekit.plot.classification import confusion, mistakes
 from coursekit.plot.embeddings import contextual
+from coursekit.plot.gan import players, sample_grid, samples_over_time
+from coursekit.plot.generative import density, latent_grid
 from coursekit.plot.heads import attention
 from coursekit.plot.phenomena import by_phenomenon
 from coursekit.plot.pictures import feature_maps, filters, images
@@ -17,13 +19,18 @@ __all__ = [
     "confusion",
     "contextual",
     "curves",
+    "density",
     "feature_maps",
     "filters",
     "gates",
     "gradient_norms",
     "images",
+    "latent_grid",
     "mistakes",
     "most_wrong",
+    "players",
+    "sample_grid",
     "sampled",
+    "samples_over_time",
     "states",
 ]

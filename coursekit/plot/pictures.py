@@ -31,10 +31,10 @@ def images(X: Any, titles: Sequence[Any] | None = None, n: int | None = 24, colu
     """
     if hasattr(X, "X") and hasattr(X, "y"):
         X, titles = X.X, X.y.tolist() if titles is None else titles
-    batch = _as_batch(torch.as_tensor(X).detach().float().cpu())[:n]  # (N, C, H, W)
+    batch = as_batch(torch.as_tensor(X).detach().float().cpu())[:n]  # (N, C, H, W)
     if isinstance(titles, Tensor):
         titles = titles.tolist()
-    return _grid(batch, titles, columns, cmap="gray")
+    return picture_grid(batch, titles, columns, cmap="gray")
 
 
 def filters(layer: nn.Module | Tensor, n: int | None = 64, columns: int = 8) -> Figure:
@@ -66,7 +66,9 @@ def filters(layer: nn.Module | Tensor, n: int | None = 64, columns: int = 8) -> 
         f"{o}" if in_channels == 1 else f"{o},{i}" for o in range(out_channels) for i in range(in_channels)
     ]
     limit = weight.abs().max().item() or 1.0
-    return _grid(weight.flatten(0, 1)[:n, None], pairs, columns, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    return picture_grid(
+        weight.flatten(0, 1)[:n, None], pairs, columns, cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
 
 
 def feature_maps(
@@ -99,7 +101,7 @@ def feature_maps(
             f"feature maps have the shape (channels, height, width), these are {tuple(maps.shape)}"
         )
     maps = maps.float().cpu()
-    return _grid(
+    return picture_grid(
         maps[:n, None], range(len(maps)), 8, cmap="viridis", vmin=maps.min().item(), vmax=maps.max().item()
     )
 
@@ -131,7 +133,8 @@ def _output_of(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     return kept[0][0]
 
 
-def _as_batch(X: Tensor) -> Tensor:
+def as_batch(X: Tensor) -> Tensor:
+    """One image or several, (H, W), (C, H, W), (N, H, W) or (N, C, H, W), as (N, C, H, W)."""
     if X.ndim == 2:
         X = X[None, None]
     elif X.ndim == 3:
@@ -144,7 +147,7 @@ def _as_batch(X: Tensor) -> Tensor:
     return X
 
 
-def _grid(batch: Tensor, titles: Sequence[Any] | None, columns: int, **style: Any) -> Figure:
+def picture_grid(batch: Tensor, titles: Sequence[Any] | None, columns: int, **style: Any) -> Figure:
     """All pictures in one pair of axes, each 1 wide: axes of its own cost ten times what a picture does."""
     columns = min(len(batch), columns)
     rows = -(-len(batch) // columns)
@@ -158,8 +161,8 @@ def _grid(batch: Tensor, titles: Sequence[Any] | None, columns: int, **style: An
         if picture.shape[-1] == 1:
             ax.imshow(picture[..., 0].numpy(), extent=(left, left + 1, top - tall, top), **style)
         else:
-            low, high = picture.min(), picture.max()
-            colours = ((picture - low) / (high - low).clamp(min=1e-12)).numpy()
+            low, high = style.get("vmin", picture.min().item()), style.get("vmax", picture.max().item())
+            colours = ((picture - low) / max(high - low, 1e-12)).numpy()
             ax.imshow(colours, extent=(left, left + 1, top - tall, top))
         if titles is not None and i < len(titles):
             text = str(titles[i])

@@ -40,12 +40,12 @@ def gradient_norms(
         raise ValueError(f"norms of a run have the shape (T,), not {[tuple(run.shape) for run in runs]}")
     if labels is not None and len(labels) != len(runs):
         raise ValueError(f"there are norms of {len(runs)} runs and {len(labels)} labels; give one label each")
-    drawable = [run.where((run > 0) & run.isfinite(), torch.nan) for run in runs]
-    if all(run.isnan().all() for run in drawable):
+    finite = [run.where((run > 0) & run.isfinite(), torch.nan) for run in runs]
+    if all(run.isnan().all() for run in finite):
         raise ValueError("there is nothing to draw: every norm is 0, infinite or missing")
     figure, axes = new_figure(1, 1, 6.0, 3.4)
     ax = axes[0, 0]
-    for i, run in enumerate(drawable):
+    for i, run in enumerate(finite):
         ax.plot(
             range(1, len(run) + 1),
             run.numpy(),
@@ -53,7 +53,7 @@ def gradient_norms(
             linestyle=("-", "--", ":")[i // len(COLORS) % 3],
             marker="o" if len(run) <= 30 else None,
             ms=4,
-            label=labels[i] if labels is not None else f"run {i + 1}",
+            label=drawable(str(labels[i]), fonts_of(ax)) if labels is not None else f"run {i + 1}",
         )
     ax.set(xlabel="time step t", ylabel="norm of ∂L/∂h_t", yscale="log")
     ax.yaxis.set_major_formatter("{x:g}")  # each formula, a power of ten too, takes long to set
@@ -117,7 +117,9 @@ def gates(tokens: Sequence[str], gates: Mapping[str, Tensor]) -> Figure:
             else {"cmap": "cividis", "vmin": 0, "vmax": 1}
         )
         picture = ax.imshow(H.T.numpy(), aspect="auto", interpolation="nearest", **style)
-        ax.set(ylabel="unit", title=name, xticks=[], yticks=sorted({0, H.shape[1] - 1}))
+        ax.set(
+            ylabel="unit", title=drawable(name, fonts_of(ax)), xticks=[], yticks=sorted({0, H.shape[1] - 1})
+        )
         if signed or before:
             pictures.append([])
         pictures[-1].append(picture)
@@ -158,7 +160,12 @@ def sampled(
         ax.set_axis_off()
         if labels is not None:
             ax.set_title(
-                labels[i], loc="left", fontsize=9, fontweight="bold", color=COLORS[0], fontfamily=fonts_of(ax)
+                drawable(str(labels[i]), fonts_of(ax)),
+                loc="left",
+                fontsize=9,
+                fontweight="bold",
+                color=COLORS[0],
+                fontfamily=fonts_of(ax),
             )
         fonts = ["monospace", *fonts_of(ax)]
         written = drawable("\n".join(block), fonts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from coursekit.plot.lettering import drawable, fonts_of
 from coursekit.plot.style import COLORS, new_figure
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def curves(
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         if not several:
-            ax.legend(prop={"family": ax.title.get_fontfamily()})
+            ax.legend(prop={"family": fonts_of(ax)})
     if several:
         _legend(figure, axes[0, 0], labels, [part for part in STYLES if f"{part}_loss" in present])
     return figure
@@ -94,10 +95,9 @@ def _legend(figure: Figure, ax: Axes, labels: Sequence[str], parts: Sequence[str
             color=COLORS[i % len(COLORS)],
             marker=MARKERS[i // len(COLORS) % len(MARKERS)],
             ms=4,
-            label=label,
+            label=drawable(str(label), fonts_of(ax)),
         )
         for i, label in enumerate(labels)
     ]
     lines += [Line2D([], [], color="gray", linestyle=STYLES[part], label=part) for part in parts]
-    # The title has the figure's fonts; a legend, which is made later, would take matplotlib's own.
-    figure.legend(handles=lines, loc="outside right upper", prop={"family": ax.title.get_fontfamily()})
+    figure.legend(handles=lines, loc="outside right upper", prop={"family": fonts_of(ax)})

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from coursekit.train.run import Run, snapshot
+from coursekit.train.run import BaseRun, Run, snapshot
 
 HOOKS = ("on_fit_start", "on_step_end", "on_epoch_end", "on_fit_end")
 
 
-def collect(callbacks: Sequence[Any]) -> dict[str, list[Callable[[Run], None]]]:
+def collect(callbacks: Sequence[Any]) -> dict[str, list[Callable[[Any], None]]]:
     """The functions to call, by hook.
 
     Raises:
         TypeError: something has none of the hooks, so it would never be called.
     """
-    hooks: dict[str, list[Callable[[Run], None]]] = {hook: [] for hook in HOOKS}
+    hooks: dict[str, list[Callable[[Any], None]]] = {hook: [] for hook in HOOKS}
     for callback in callbacks:
         found = [hook for hook in HOOKS if hasattr(callback, hook)]
         if isinstance(callback, type) or not (found or callable(callback)):
@@ -123,11 +123,11 @@ class Budget:
             raise ValueError(f"a budget must be more than 0 seconds, not {seconds}")
         self.seconds = seconds
 
-    def on_fit_start(self, run: Run) -> None:
+    def on_fit_start(self, run: BaseRun) -> None:
         """Start the clock."""
         self.end = time.perf_counter() + self.seconds
 
-    def on_step_end(self, run: Run) -> None:
+    def on_step_end(self, run: BaseRun) -> None:
         """Look at the clock."""
         if time.perf_counter() > self.end:
             run.stop("budget")

@@ -29,14 +29,15 @@ class Checkpoint:
             "model": run.model.state_dict(),
             "optimizer": run.optimizer.state_dict(),
             "schedule": run.schedule.state_dict(),
-            "rng": rng.get_state(),
+            "rng": run.team.gather(rng.get_state()),
             "generators": [g.get_state() for g in generators(run)],
             "callbacks": [c.state_dict() for c in stateful(run)],
             "history": run.history.to_dict(),
             "epoch": run.epoch,
         }
-        with replacing(self.path) as part:
-            torch.save(state, part)
+        if run.team.rank == 0:
+            with replacing(self.path) as part:
+                torch.save(state, part)
 
     def resume(self, run: Run) -> None:
         """Put the run back to where the file left it; a run without a file yet starts at the beginning.
@@ -44,9 +45,9 @@ class Checkpoint:
         Raises:
             TrainingError: the file is from another run (settings, model), or is damaged.
         """
-        if not self.path.exists():
+        state = run.team.first(lambda: self.read() if self.path.exists() else None)
+        if state is None:
             return
-        state = self.read()
         changes = run.settings.changes(state["settings"])
         if changes:
             raise TrainingError(
@@ -63,7 +64,8 @@ class Checkpoint:
             callback.load_state_dict(saved)
         for generator, saved in zip(generators(run), state["generators"], strict=True):
             generator.set_state(saved)
-        rng.set_state(state["rng"])
+        if run.team.rank < len(state["rng"]):  # of more processes than before, the new ones draw anew
+            rng.set_state(state["rng"][run.team.rank])
         run.history, run.epoch = History.from_dict(state["history"]), state["epoch"]
         if run.history.stopped == "budget":
             run.history.stopped = ""  # there is a new one

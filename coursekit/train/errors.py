@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from coursekit.train.history import History
+    from coursekit.train.history import BaseHistory
 
 
 class TrainingError(RuntimeError):
@@ -15,7 +15,7 @@ class TrainingError(RuntimeError):
     `history` the epochs that were finished.
     """
 
-    history: History | None = None
+    history: BaseHistory | None = None
 
 
 class DataError(TrainingError, ValueError):

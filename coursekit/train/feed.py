@@ -19,6 +19,7 @@ from coursekit.data.spans import SpanSplit
 from coursekit.data.tags import TagSplit
 from coursekit.data.text import TextSplit
 from coursekit.train.errors import DataError
+from coursekit.train.shards import Shard
 from coursekit.train.step import check_labels
 
 Augment = Callable[[Tensor], Tensor]
@@ -65,7 +66,8 @@ class Feed:
     """A source of batches: what is held in tensors (a Split, Sequences, a pair `(X, y)`), a Dataset, or a DataLoader.
 
     Tensors are put on the device once and batched by index. A DataLoader keeps its own batch size and order. Batches of
-    sequences are cut so that they have, padded, at most `max_steps` steps.
+    sequences are cut so that they have, padded, at most `max_steps` steps. Of each batch only the part of this process
+    comes, where there is a `shard`; a last batch of fewer than `smallest` examples is left out of training.
 
     Raises:
         DataError: the source is empty, or its inputs and labels differ in number.
@@ -80,11 +82,13 @@ class Feed:
         shuffle: bool = False,
         augment: Augment | None = None,
         max_steps: int | None = None,
+        smallest: int = 2,
+        shard: Shard | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.batch_size, self.device, self.shuffle, self.augment = batch_size, device, shuffle, augment
-        self.max_steps = max_steps
+        self.max_steps, self.smallest, self.shard = max_steps, smallest, shard
         self.num_classes: int | None = None  # once set, the labels of each batch are checked
         inside = _held(source)
         self.held = None if inside is None else inside.to(device)
@@ -111,8 +115,10 @@ class Feed:
 
     @property
     def drop_last(self) -> bool:
-        """Whether the last batch is left out: only in training, one of a single example (batch norm cannot take it)."""
-        return self.shuffle and self.size not in (None, 1) and self.size % self.batch_size == 1
+        """Whether the last batch is left out: only in training, one that is too small (batch norm cannot take it)."""
+        if not self.shuffle or self.size is None or self.size <= self.batch_size:
+            return False
+        return 0 < self.size % self.batch_size < self.smallest
 
     def batches(self, generator: torch.Generator | None = None) -> Iterator[Any]:
         """One pass over the data, as batches on the device; `generator` draws the order."""
@@ -133,15 +139,21 @@ class Feed:
                 for chosen in plan
                 for part in chosen.split(max(1, self.max_steps // int(inside.lengths[chosen].max())))
             )
+        if self.shard is not None:
+            return (self.shard.cut(inside, chosen) for chosen in plan)
         return map(inside.batch, plan)
 
     def _loaded(self, generator: torch.Generator | None) -> Iterator[Any]:
         loader = self.source
+        if self.shard is not None:
+            self.shard.open(loader, generator, training=self.shuffle)
         if not isinstance(loader, DataLoader):
             shuffle = self.shuffle and not isinstance(loader, IterableDataset)
             loader = DataLoader(
                 loader, self.batch_size, shuffle, generator=generator, drop_last=self.drop_last
             )
+            if self.shard is not None and not isinstance(loader.dataset, IterableDataset):
+                loader = self.shard.loader(loader, generator)
         for batch in loader:
             if self.num_classes is not None:  # before CUDA sees them: there a wrong label ends the process
                 check_labels(batch[-1], self.num_classes)

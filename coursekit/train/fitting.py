@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from coursekit.train import weights
 from coursekit.train.augment import pick_augment
 from coursekit.train.callbacks import Budget, EarlyStopping, collect
 from coursekit.train.checkpoint import Checkpoint
-from coursekit.train.device import autocast, pick_device, pick_precision, say_device, under_grading
+from coursekit.train.device import autocast, pick_device, pick_precision, say_device
+from coursekit.train.distributed import Alone, joined
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Augment, Feed, fingerprint, train_and_val
 from coursekit.train.finetune import frozen, lr_factors, usual_lr
@@ -27,12 +29,9 @@ from coursekit.train.optim import SCHEDULES, known, make_optimizer, make_schedul
 from coursekit.train.progress import pick_progress
 from coursekit.train.rng import seeded
 from coursekit.train.run import Run, Settings, count_updates
+from coursekit.train.saving import Saving
 from coursekit.train.scoring import EVAL_BATCH, eval_feed, try_out
 from coursekit.train.step import Step, Supervised
-
-# Seconds of training under grading, when the weights that came with a notebook do not fit: less than a cell may take,
-# so that what stands below it, a file of predictions to read for instance, still counts.
-GRADING_BUDGET = 40.0
 
 
 def fit(
@@ -72,15 +71,19 @@ def fit(
     from generators seeded here; those of torch, numpy and Python are afterwards as they were before. Ctrl-C ends
     training early: the model keeps its present weights, and the history (whole epochs) says "interrupted".
 
+    Under `torchrun` all processes train one model together, with the same result up to rounding: see
+    docs/distributed.md. Ctrl-C is then an error.
+
     Args:
         model: maps a batch (N, ...) to logits (N, C); moved to the device, and left in the mode (train or eval) it
             was in.
         data: a DataSet (its `train` and `val` are used), a pair (train, val), or training data alone; each a Split, a
-            pair of tensors (X, y), a Dataset or a DataLoader.
+            pair of tensors (X, y), a Dataset or a DataLoader. Training data alone may be a tensor X, for a `step` that
+            needs no labels.
         epochs: passes over the training data.
         lr: the highest learning rate of the schedule; by default one that suits the optimiser, and a far lower one
             where a pretrained encoder learns.
-        batch_size: examples a batch; a DataLoader keeps its own.
+        batch_size: examples a batch, in all processes together; a DataLoader keeps its own.
         optimizer: "adamw", "adam", "sgd" (Nesterov momentum 0.9) or "rmsprop".
         schedule: "one_cycle", "cosine", "linear" (after a warm-up) or "constant"; advanced after each update.
         weight_decay: of matrices and filters; by default one that suits the optimiser.
@@ -110,8 +113,8 @@ def fit(
 
     Raises:
         DataError: data and model do not fit: labels, shapes, types, or no data at all.
-        TrainingError: the loss is no longer finite, or the device has no memory left; the model is then as after the
-            last whole epoch, and the error has the `history`.
+        TrainingError: the loss is no longer finite, the device has no memory left, or another process has ended; the
+            model is then as after the last whole epoch, and the error has the `history`.
         ValueError: an argument has no such value; the message says which there are.
     """
     settings = Settings(
@@ -132,21 +135,31 @@ def fit(
         thaw=None if thaw is None else positive("thaw", thaw),
         layer_decay=layer_decay,
     )
-    path = None if save is None else weights.weights_path(save)
     place = pick_device(device)
     if place.type == "cuda":
         torch.cuda.init()  # so that the state of its generator can be kept, too
-    with seeded(seed), same_modes(model), usual_layout(model), frozen(model, settings) as thawing:
-        flag = None
-        if path is not None:
-            origin = weights.Origin.of(model, fingerprint(data), settings)
-            if under_grading():
-                try:
-                    return weights.load_weights(path, model, origin, settings)
-                except weights.WeightsError as error:
-                    flag, budget = error, budget or GRADING_BUDGET
+    with (
+        joined(place) as team,
+        seeded(team.own_seed(seed)),
+        same_modes(model),
+        usual_layout(model),
+        frozen(model, settings) as thawing,
+    ):
+        team.check_same(
+            lambda: {
+                "settings": settings.to_dict(),
+                "model": weights.architecture(model),
+                "data": [fingerprint(part) for part in train_and_val(data) if part is not None],
+                "checkpoint, resume and save": (checkpoint is None, resume, save is None),
+                "device": (place.type, pick_precision(precision, place)),
+            }
+        )
+        saving = Saving(save, model, "" if save is None else fingerprint(data), settings, budget)
+        loaded = saving.load(History)
+        if loaded is not None:
+            return loaded
         own: list[Any] = [EarlyStopping(patience)] if patience is not None else []
-        own += [Budget(budget)] if budget is not None else []
+        own += [Budget(saving.budget)] if saving.budget is not None else []
         last = [Checkpoint(checkpoint)] if checkpoint is not None else []
         run = prepare(
             model,
@@ -154,18 +167,19 @@ def fit(
             settings,
             step or Supervised(loss),
             pick_augment(augment),
-            [*callbacks, *thawing, *own, *pick_progress(progress), *last],
+            [*callbacks, *thawing, *own, *pick_progress(progress and team.rank == 0), *last],
             place,
             precision,
+            team,
         )
         for keeper in last if resume else []:
             keeper.resume(run)
-        if path is not None and flag is not None:
-            weights.raise_flag(run.history, path.stem, flag)
+        saving.flag(run.history)
         with guarded(run):
             train(run)
-        if path is not None and not under_grading() and run.history.stopped != "interrupted":
-            weights.save_weights(path, model, origin, run.history)
+        if team.rank == 0:
+            saving.store(run.history)
+        team.wait()
     return run.history
 
 
@@ -178,20 +192,30 @@ def prepare(
     callbacks: list[Any],
     device: torch.device,
     precision: str,
+    team: Alone,
 ) -> Run:
     """Everything that the loop works on, after a first look at whether model and data fit each other."""
     known("schedule", settings.schedule, SCHEDULES)
     dtype = pick_precision(precision, device)
     model.to(device)
     train_source, val_source = train_and_val(data)
-    feed = Feed(train_source, settings.batch_size, device, shuffle=True, augment=augment)
-    val = None if val_source is None else eval_feed(model, val_source, EVAL_BATCH, device)
+    feed = Feed(
+        train_source,
+        settings.batch_size,
+        device,
+        shuffle=True,
+        augment=augment,
+        smallest=team.smallest(model),
+        shard=team.shard,
+    )
+    val = None if val_source is None else eval_feed(model, val_source, EVAL_BATCH, device, team.shard)
     if val is None and settings.patience is not None:
         raise DataError("patience needs validation data: give fit a DataSet or a pair (train, val)")
     fit_layout(model, feed, compute)
     if val is not None and isinstance(compute, Supervised):
         try_out(model, val, compute)
-    say_device(device, dtype)
+    if team.rank == 0:
+        say_device(device, dtype, team.size)
     factors = lr_factors(model, settings.layer_decay)
     optimizer = make_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay, factors)
     updates = count_updates(feed, settings)
@@ -202,13 +226,14 @@ def prepare(
         schedule=make_schedule(optimizer, settings.schedule, total, settings.warmup),
         train=feed,
         val=val,
-        compute=compute,
+        compute=team.step(model, compute),
         settings=settings,
         device=device,
         autocast=partial(autocast, device, dtype),
         generator=torch.Generator().manual_seed(settings.seed),
         callbacks=callbacks,
         hooks=collect(callbacks),
+        team=team,
     )
 
 
@@ -222,4 +247,6 @@ def positive(name: str, value: Any) -> Any:
 def _name(thing: Any) -> str:
     if thing is None or isinstance(thing, str):
         return thing or "default"
+    if is_dataclass(thing):
+        return repr(thing)  # with its values, which decide the numbers of the run
     return getattr(thing, "__qualname__", None) or type(thing).__name__

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coursekit.train.distributed import lost_another
 from coursekit.train.errors import TrainingError, out_of_memory
-from coursekit.train.run import Run
+from coursekit.train.run import BaseRun
 
 
 @contextlib.contextmanager
-def guarded(run: Run) -> Iterator[None]:
+def guarded(run: BaseRun) -> Iterator[None]:
     """Turn Ctrl-C into an early stop and failures into errors that carry the history; then call `on_fit_end`.
 
     After Ctrl-C the model keeps its present weights, and `history.stopped` is "interrupted"; after a failure it
@@ -25,18 +26,16 @@ def guarded(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if run.team.size > 1:
+            raise  # the others are in the middle of a step, and cannot finish it without this process
         run.stop("interrupted")
     except TrainingError as error:
         failure = error
     except RuntimeError as error:
-        if not out_of_memory(error):
+        words = explain(run, error)
+        if not words:
             raise
-        failure = TrainingError(
-            f"the {run.device.type} device ran out of memory in epoch {run.epoch} with batches of "
-            f"{run.settings.batch_size}; try fit(..., batch_size={max(1, run.settings.batch_size // 2)}, "
-            f"accumulate={2 * run.settings.accumulate}) or a smaller model, and restart the kernel if other models fill "
-            f"the memory ({str(error).splitlines()[0]})"
-        )
+        failure = TrainingError(words)
     # Here, not inside `except`: a pending error would hold the frames, and with them the memory, that ran out.
     if failure is not None:
         run.fall_back()
@@ -46,7 +45,23 @@ def guarded(run: Run) -> Iterator[None]:
         raise failure
 
 
-def check_finite(run: Run, *values: Tensor | float, batch: Any = None) -> None:
+def explain(run: BaseRun, error: RuntimeError) -> str:
+    """What `error` means, where it is one of those that training knows what to do about; else ""."""
+    if out_of_memory(error):
+        return (
+            f"the {run.device.type} device ran out of memory in epoch {run.epoch} with batches of "
+            f"{run.settings.batch_size}; try {run.settings.trainer}(..., {run.settings.smaller()}) or a smaller model, and restart the kernel if other models fill "
+            f"the memory ({str(error).splitlines()[0]})"
+        )
+    if run.team.size > 1 and lost_another(error):
+        return (
+            f"another process of this training ended, or did not answer, in epoch {run.epoch}; look for its own error "
+            "in what torchrun prints"
+        )
+    return ""
+
+
+def check_finite(run: BaseRun, *values: Tensor | float, batch: Any = None) -> None:
     """Raise TrainingError when a loss or gradient norm is nan or infinite; waits for the device."""
     numbers = [value.item() if isinstance(value, Tensor) else value for value in values]
     if all(map(math.isfinite, numbers)):
@@ -56,7 +71,7 @@ def check_finite(run: Run, *values: Tensor | float, batch: Any = None) -> None:
         cause = "the inputs of this batch hold nan or infinite numbers: clean the data first"
     else:
         cause = (
-            f"most often the learning rate is too high: try fit(..., lr={run.settings.lr / 10:.2g}); else look for a "
+            f"most often the learning rate is too high: try {run.settings.trainer}(..., lr={run.settings.lr / 10:.2g}); else look for a "
             "division by zero or the logarithm of zero in the model or the loss"
         )
     shown = ", ".join(f"{number:.4g}" for number in numbers)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "grad_norm", "seconds")
 Row = dict[str, float]
 
 
-class History:
-    """One row an epoch, as a list of dicts with the keys of `COLUMNS`.
-
-    `train_loss` and `train_accuracy` are means over the epoch while the weights change; `val_loss` and
-    `val_accuracy` are measured after it; `lr` is the rate of the last step, `grad_norm` the mean norm of the gradient
-    before clipping, `seconds` wall time with validation. A number that does not apply is missing from the row.
+class BaseHistory:
+    """One row an epoch, as a list of dicts with the keys of `COLUMNS`; a number that does not apply is missing from its row.
 
     Attributes:
         rows: the epochs that were finished.
@@ -29,6 +24,8 @@ class History:
         loaded_from: the weights file that this history came from instead of from training, or "".
     """
 
+    COLUMNS: ClassVar[tuple[str, ...]]
+
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.stopped = ""
@@ -37,12 +34,12 @@ class History:
 
     def append(self, **row: float | None) -> None:
         """Add an epoch; values that are None are left out."""
-        unknown = set(row) - set(COLUMNS)
+        unknown = set(row) - set(self.COLUMNS)
         if unknown:
             raise ValueError(
-                f"a history has no column {', '.join(sorted(unknown))}; it has {', '.join(COLUMNS)}"
+                f"a history has no column {', '.join(sorted(unknown))}; it has {', '.join(self.COLUMNS)}"
             )
-        self.rows.append({name: value for name in COLUMNS if (value := row.get(name)) is not None})
+        self.rows.append({name: value for name in self.COLUMNS if (value := row.get(name)) is not None})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,25 +51,14 @@ class History:
         """A row by its position (`history[-1]`), or a column as a list (`history["val_loss"]`; nan where missing)."""
         if isinstance(key, int):
             return self.rows[key]
-        if key not in COLUMNS:
-            raise KeyError(f"a history has no column {key!r}; it has {', '.join(COLUMNS)}")
+        if key not in self.COLUMNS:
+            raise KeyError(f"a history has no column {key!r}; it has {', '.join(self.COLUMNS)}")
         return [row.get(key, math.nan) for row in self.rows]
-
-    @property
-    def best(self) -> Row:
-        """The epoch with the lowest validation loss, or training loss where nothing was validated.
-
-        Raises:
-            ValueError: no epoch was finished.
-        """
-        if not self.rows:
-            raise ValueError("there is no best epoch: none was finished")
-        return min(self.rows, key=lambda row: row.get("val_loss", row["train_loss"]))
 
     @property
     def columns(self) -> list[str]:
         """The columns that hold at least one number, in order."""
-        return [name for name in COLUMNS if any(name in row for row in self.rows)]
+        return [name for name in self.COLUMNS if any(name in row for row in self.rows)]
 
     def table(self) -> Table:
         """A rich table: text in a terminal, HTML in a notebook."""
@@ -86,10 +72,8 @@ class History:
         return table
 
     def plot(self) -> Figure:
-        """Loss and accuracy over the epochs, as a matplotlib figure."""
-        from coursekit.plot import curves
-
-        return curves(self)
+        """The numbers over the epochs, as a matplotlib figure."""
+        raise NotImplementedError
 
     def remark(self) -> str:
         """What is to be said about the run as a whole, in one line; "" when there is nothing."""
@@ -103,7 +87,7 @@ class History:
         for row in self.rows:
             cells = [f"{show(n, row.get(n)):>{max(9, len(n))}}" for n in self.columns]
             lines.append("  ".join(cells))
-        return "\n".join([*lines, *filter(None, [self.remark()])]) or "History of no epochs"
+        return "\n".join([*lines, *filter(None, [self.remark()])]) or f"{type(self).__name__} of no epochs"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -126,7 +110,7 @@ class History:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> History:
+    def from_dict(cls, state: dict[str, Any]) -> Self:
         """The history that `to_dict` described.
 
         Raises:
@@ -146,9 +130,39 @@ class History:
         return history
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, History) and self.to_dict() == other.to_dict()
+        return type(other) is type(self) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]  # a history grows
+
+
+class History(BaseHistory):
+    """What `fit` returns: one row an epoch, as a list of dicts with the keys of `COLUMNS`.
+
+    `train_loss` and `train_accuracy` are means over the epoch while the weights change; `val_loss` and
+    `val_accuracy` are measured after it; `lr` is the rate of the last step, `grad_norm` the mean norm of the gradient
+    before clipping, `seconds` wall time with validation. A number that does not apply is missing from the row.
+    """
+
+    COLUMNS = (
+        "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "grad_norm", "seconds",
+    )  # fmt: skip
+
+    @property
+    def best(self) -> Row:
+        """The epoch with the lowest validation loss, or training loss where nothing was validated.
+
+        Raises:
+            ValueError: no epoch was finished.
+        """
+        if not self.rows:
+            raise ValueError("there is no best epoch: none was finished")
+        return min(self.rows, key=lambda row: row.get("val_loss", row["train_loss"]))
+
+    def plot(self) -> Figure:
+        """Loss and accuracy over the epochs, as a matplotlib figure."""
+        from coursekit.plot import curves
+
+        return curves(self)
 
 
 def show(name: str, value: float | None) -> str:

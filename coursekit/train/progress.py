@@ -10,7 +10,7 @@ from coursekit.train.device import in_notebook, under_grading
 from coursekit.train.history import show
 
 if TYPE_CHECKING:
-    from coursekit.train.run import Run
+    from coursekit.train.run import BaseRun
 
 REFRESH = 0.3  # seconds between two updates of a bar
 
@@ -27,19 +27,19 @@ class TextProgress:
 
     bar: Any = None
 
-    def on_fit_start(self, run: Run) -> None:
+    def on_fit_start(self, run: BaseRun) -> None:
         """Open the bar."""
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self.bar = tqdm(total=run.num_updates, unit="update", leave=False, mininterval=REFRESH)
 
-    def on_step_end(self, run: Run) -> None:
+    def on_step_end(self, run: BaseRun) -> None:
         """Move the bar on."""
         if self.bar is not None:
             self.bar.update()
 
-    def on_epoch_end(self, run: Run) -> None:
+    def on_epoch_end(self, run: BaseRun) -> None:
         """Print the epoch."""
         if self.bar is not None:
             self.bar.clear()
@@ -50,7 +50,7 @@ class TextProgress:
         ]
         print(f"epoch {run.epoch}/{run.settings.epochs}: {', '.join(cells)}", flush=True)
 
-    def on_fit_end(self, run: Run) -> None:
+    def on_fit_end(self, run: BaseRun) -> None:
         """Close the bar, and say why training ended early."""
         if self.bar is not None:
             self.bar.close()
@@ -61,21 +61,21 @@ class TextProgress:
 class NotebookProgress:
     """One display that is updated in place: the table of epochs with a bar, and the curves from the second epoch on."""
 
-    def on_fit_start(self, run: Run) -> None:
+    def on_fit_start(self, run: BaseRun) -> None:
         """Open the display."""
         from IPython.display import display
 
         self.run, self.curves, self.drawn, self.done = run, None, 0.0, False
         self.handle = display(self, display_id=True)
 
-    def on_step_end(self, run: Run) -> None:
+    def on_step_end(self, run: BaseRun) -> None:
         """Move the bar on, a few times a second."""
         now = time.perf_counter()
         if now - self.drawn > REFRESH:
             self.drawn = now
             self.handle.update(self)
 
-    def on_epoch_end(self, run: Run) -> None:
+    def on_epoch_end(self, run: BaseRun) -> None:
         """Add the epoch to table and curves."""
         from IPython.display import display
 
@@ -87,7 +87,7 @@ class NotebookProgress:
         else:
             self.curves.update(run.history.plot())
 
-    def on_fit_end(self, run: Run) -> None:
+    def on_fit_end(self, run: BaseRun) -> None:
         """Leave the table without the bar."""
         self.done = True
         self.handle.update(self)

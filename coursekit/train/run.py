@@ -6,42 +6,32 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from coursekit.train.distributed import Alone
 from coursekit.train.errors import DataError
 from coursekit.train.feed import Feed
-from coursekit.train.history import History, Scores
+from coursekit.train.history import BaseHistory, History, Scores
 from coursekit.train.step import Outcome, Step
 
 
 @dataclass(frozen=True)
-class Settings:
+class BaseSettings:
     """What decides the numbers of a run, besides model and data; plain values, so that they can be hashed.
 
     A setting with a default came later than the first weights that were saved: it is told only where it is another,
     so that their hash stays what it was.
     """
 
+    trainer: ClassVar[str]  # the function that was called with these settings
+
     epochs: int
     lr: float
     batch_size: int
-    optimizer: str
-    schedule: str
-    weight_decay: float | None
-    clip_norm: float | None
-    loss: str
-    augment: str
-    patience: int | None
-    seed: int
-    accumulate: int = 1
-    warmup: float | None = None
-    freeze: str | int | None = None
-    thaw: int | None = None
-    layer_decay: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name, without those at their defaults."""
@@ -57,14 +47,43 @@ class Settings:
         names = [name for name in mine if mine[name] != theirs[name]]
         return ", ".join(f"{name} was {theirs[name]!r}, is {mine[name]!r}" for name in names)
 
+    def smaller(self) -> str:
+        """Arguments that need less memory."""
+        return f"batch_size={max(1, self.batch_size // 2)}"
+
+
+@dataclass(frozen=True)
+class Settings(BaseSettings):
+    """The settings of `fit`."""
+
+    trainer = "fit"
+
+    optimizer: str
+    schedule: str
+    weight_decay: float | None
+    clip_norm: float | None
+    loss: str
+    augment: str
+    patience: int | None
+    seed: int
+    accumulate: int = 1
+    warmup: float | None = None
+    freeze: str | int | None = None
+    thaw: int | None = None
+    layer_decay: float | None = None
+
+    def smaller(self) -> str:
+        """Arguments that need less memory, for the same numbers."""
+        return f"{super().smaller()}, accumulate={2 * self.accumulate}"
+
 
 def count_updates(feed: Feed, settings: Settings) -> int | None:
     """Updates of an epoch over `feed`; None where it does not know its number of batches."""
     return None if feed.num_batches is None else math.ceil(feed.num_batches / settings.accumulate)
 
 
-@dataclass
-class Run:
+@dataclass(kw_only=True)
+class BaseRun:
     """A run in progress.
 
     Callbacks may read everything and change what they like; `stop` is how they end it. `epoch` counts from 1
@@ -72,36 +91,34 @@ class Run:
     """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: LRScheduler
     train: Feed
-    val: Feed | None
-    compute: Step
-    settings: Settings
+    settings: BaseSettings
+    history: BaseHistory
     device: torch.device
     autocast: Callable[[], AbstractContextManager]
     generator: torch.Generator
     callbacks: list[Any]
-    hooks: dict[str, list[Callable[[Run], None]]]
-    history: History = field(default_factory=History)
+    hooks: dict[str, list[Callable[[Any], None]]]
+    team: Alone = field(default_factory=Alone)  # the processes that train together, mostly one
     epoch: int = 0
     step: int = 0
     whole: bool = True  # whether the last epoch went through all of its batches
     good: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.keep()
 
     @property
     def num_updates(self) -> int | None:
         """Updates of an epoch; None where the data does not know its number of batches."""
-        return count_updates(self.train, self.settings)
+        return self.train.num_batches
 
     def call(self, hook: str) -> None:
-        """Call every callback that has `hook`."""
+        """Call every callback that has `hook`; one that stops training stops it in all processes."""
         for function in self.hooks[hook]:
             function(self)
+        if hook != "on_fit_end":
+            self.history.stopped = self.team.agree(self.history.stopped)
 
     def stop(self, reason: str) -> None:
         """End training after this step (or epoch); `reason` becomes `history.stopped`."""
@@ -109,12 +126,34 @@ class Run:
 
     def keep(self) -> None:
         """Remember these weights as good: training goes back to them when it fails."""
+        self.team.level(self)
         self.good = snapshot(self.model)
 
     def fall_back(self) -> None:
         """Back to the last good weights, without gradients."""
         self.model.load_state_dict(self.good)
         self.model.zero_grad(set_to_none=True)
+
+
+@dataclass(kw_only=True)
+class Run(BaseRun):
+    """A run of `fit`."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    val: Feed | None
+    compute: Step
+    settings: Settings
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        super().__post_init__()
+
+    @property
+    def num_updates(self) -> int | None:
+        """Updates of an epoch, each of `accumulate` batches; None where the data does not know their number."""
+        return count_updates(self.train, self.settings)
 
 
 class Meter:

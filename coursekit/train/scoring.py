@@ -15,6 +15,7 @@ from coursekit.train.feed import Feed
 from coursekit.train.finetune import has_encoder
 from coursekit.train.history import Scores
 from coursekit.train.run import Meter
+from coursekit.train.shards import Shard
 from coursekit.train.step import Step, Supervised
 
 EVAL_BATCH = 500
@@ -36,7 +37,8 @@ def evaluate(
 
     Args:
         model: maps a batch (N, ...) to logits (N, C).
-        data: a Split, a pair of tensors (X, y), a Dataset or a DataLoader; of a DataSet, its test split.
+        data: a Split, a pair of tensors (X, y), a Dataset or a DataLoader; of a DataSet, its test split; a tensor X for a
+            `step` that needs no labels.
         batch_size: examples at a time, fewer where long texts go through an encoder; changes speed and memory only. Of a TokenStream, the streams that the text is cut
             into: each begins without context, so fewer streams give a slightly lower loss, and take longer.
         loss: as in `fit`; cross entropy by default.
@@ -94,10 +96,12 @@ def _joined(pieces: list[Tensor]) -> Tensor:
     return torch.cat(pieces)
 
 
-def eval_feed(model: nn.Module, source: Any, batch_size: int, device: torch.device) -> Feed:
+def eval_feed(
+    model: nn.Module, source: Any, batch_size: int, device: torch.device, shard: Shard | None = None
+) -> Feed:
     """`source` in its own order (sequences by length), in batches of a size that suits model and device."""
     limit = MAX_TOKENS if device.type == "cpu" else MAX_TOKENS_GPU
-    return Feed(source, batch_size, device, max_steps=limit if has_encoder(model) else None)
+    return Feed(source, batch_size, device, max_steps=limit if has_encoder(model) else None, shard=shard)
 
 
 def measure(model: nn.Module, feed: Feed, compute: Step) -> Scores:

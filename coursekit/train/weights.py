@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 import coursekit
 from coursekit.data.dataset import fingerprint as hash_tensors
 from coursekit.train.files import replacing
-from coursekit.train.history import History
-from coursekit.train.run import Settings
+from coursekit.train.history import BaseHistory
+from coursekit.train.run import BaseSettings
 
+AnyHistory = TypeVar("AnyHistory", bound=BaseHistory)
 KEY = "coursekit"
 SPARE_BYTES = 1_000_000  # for the header with its history, beside the tensors themselves
 
@@ -40,7 +41,7 @@ class Origin:
     frozen: str = ""
 
     @classmethod
-    def of(cls, model: nn.Module, data_fingerprint: str, settings: Settings) -> Origin:
+    def of(cls, model: nn.Module, data_fingerprint: str, settings: BaseSettings) -> Origin:
         """The origin of what `fit` would train now."""
         learns = learned(model)
         frozen = [tensor for name, tensor in model.state_dict().items() if name not in learns]
@@ -56,7 +57,7 @@ class Origin:
             "settings_hash": _hash(self.settings),
         } | ({"frozen": self.frozen} if self.frozen else {})
 
-    def differences(self, other: Mapping[str, Any], settings: Settings) -> str:
+    def differences(self, other: Mapping[str, Any], settings: BaseSettings) -> str:
         """In which parts the `other` origin (from a header) is another one, in words; "" when it is the same."""
         parts = [name for name in ("architecture", "data") if other.get(name) != getattr(self, name)]
         parts = [f"another {name}" if name == "architecture" else "other training data" for name in parts]
@@ -83,7 +84,7 @@ def weights_path(save: str | Path) -> Path:
     return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
 
 
-def save_weights(path: Path, model: nn.Module, origin: Origin, history: History) -> None:
+def save_weights(path: Path, model: nn.Module, origin: Origin, history: BaseHistory) -> None:
     """Write what is `learned` in `model` with where it comes from, whole or not at all, in place of an older file."""
     header = origin.to_dict() | {"version": coursekit.__version__, "history": history.to_dict()}
     tensors = {name: tensor.cpu().contiguous().clone() for name, tensor in learned(model).items()}
@@ -91,8 +92,10 @@ def save_weights(path: Path, model: nn.Module, origin: Origin, history: History)
         save_file(tensors, part, metadata={KEY: json.dumps(header)})
 
 
-def load_weights(path: Path, model: nn.Module, origin: Origin, settings: Settings) -> History:
-    """Put the weights in `path` into `model`, when they belong to `origin`, and return the history that made them.
+def load_weights(
+    path: Path, model: nn.Module, origin: Origin, settings: BaseSettings, kind: type[AnyHistory]
+) -> AnyHistory:
+    """Put the weights in `path` into `model`, when they belong to `origin`, and return the history, of that `kind`, that made them.
 
     Raises:
         WeightsError: there is no such file, it is damaged or too large, or it belongs to something else; the model is
@@ -115,7 +118,7 @@ def load_weights(path: Path, model: nn.Module, origin: Origin, settings: Setting
     if differences:
         raise WeightsError("weights-mismatch", f"{path.name} was trained with {differences}")
     try:
-        history = History.from_dict(header["history"])
+        history = kind.from_dict(header["history"])
     except (KeyError, ValueError) as error:
         raise WeightsError("weights-mismatch", f"{path.name} has no readable history: {error}") from error
     model.load_state_dict(tensors, strict=False)  # the names were compared above
@@ -152,7 +155,7 @@ def architecture(model: nn.Module) -> str:
     return _hash([getattr(model, "name", None), getattr(model, "config", None), tensors])
 
 
-def raise_flag(history: History, name: str, error: WeightsError) -> None:
+def raise_flag(history: BaseHistory, name: str, error: WeightsError) -> None:
     """Record an error for the grader: on the history, and as a line of the file that `COURSEKIT_FLAGS` names."""
     record = {"flag": error.flag, "name": name, "detail": error.detail}
     history.flags.append(record)

@@ -13,6 +13,7 @@ from nbgrader.exchange.default import ExchangeReleaseFeedback
 from autograde.course import Course
 from autograde.errors import AutogradeError
 from autograde.feedback import generate, safe_html, without_values
+from autograde.local import ThisMachine
 from autograde.record import read_record
 from autograde.run import run
 from coursekit.check.verdict import Outcome
@@ -48,7 +49,7 @@ def course(tiny_course: Course, students) -> Course:
         (path.parent / name).write_text("2026-01-01 00:00:00 UTC")
     students.submit("mei", {"scale": WRONG}, language="zh")
     students.submit("broken").write_text("{ not a notebook <script>")
-    run(tiny_course, "tiny", jobs=2)
+    run(tiny_course, "tiny", where=ThisMachine(2))
     return tiny_course
 
 

@@ -5,15 +5,12 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
 from nbgrader.api import Gradebook
+from runs import RIGHT, STUDENTS, begin, graded, right_after, wait_for
 
 from autograde.course import Course
 from autograde.errors import AutogradeError
@@ -22,48 +19,20 @@ from autograde.run import run
 
 pytestmark = pytest.mark.slow
 
-SCALE, MEAN = (
-    "def scale(x, factor):\n    return factor * x",
-    "def mean_of(x):\n    return x.sum() / x.numel()",
-)
-STUDENTS = ("ada", "bob", "cyd", "dan", "eve", "fay")
-
 
 @pytest.fixture
 def class_of_six(tiny_course: Course, students) -> Course:
     for student in STUDENTS:
-        students.submit(student, {"scale": f"import time\ntime.sleep(1)\n{SCALE}", "mean_of": MEAN})
+        students.submit(student, right_after(1))
     return tiny_course
 
 
-def begin(course: Course, *options: str) -> subprocess.Popen[str]:
-    """`autograde run` as a terminal starts it: in a process group of its own."""
-    command = [str(Path(sys.executable).parent / "autograde"), "run", "tiny", "--jobs", "1", *options]
-    return subprocess.Popen(
-        [*command, "--course", str(course.root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    )
+def offspring(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
-
-
-def graded(course: Course) -> list[str]:
-    return [student for student in STUDENTS if read_record(course, "tiny", student)]
-
-
-def leftovers(before: set[int]) -> list[str]:
-    others = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
-    lines = [" ".join(process.info["cmdline"] or ()) for process in others]
-    ours = [line for line in lines if sys.executable in line]  # and not of tests beside these
-    return [line for line in ours if "bwrap" in line or "ipykernel" in line or "zygote" in line]
+def leftovers(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def assert_whole(course: Course) -> None:
@@ -80,14 +49,14 @@ def assert_whole(course: Course) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_the_next_run_does_the_rest(class_of_six):
-    before = set(psutil.pids())
-    process = begin(class_of_six)
+    process = begin(class_of_six, "--jobs", "1")
     wait_for(lambda: graded(class_of_six))
+    theirs = offspring(process)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "of 6 are graded; the same command does the rest" in err and "Traceback" not in err
-    assert not leftovers(before)
+    assert "of 6 are graded; the same command does the rest" in err and "Traceback" not in err, err
+    assert not leftovers(theirs)
     first = graded(class_of_six)
     assert 1 <= len(first) < 6
     times = {s: (class_of_six.path("autograded", s, "tiny") / "tiny.ipynb").stat().st_mtime_ns for s in first}
@@ -98,18 +67,18 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_does_the_rest(class_of_six):
 
 
 def test_a_runner_that_is_killed_leaves_nothing_behind_and_the_next_run_does_the_rest(class_of_six):
-    before = set(psutil.pids())
-    process = begin(class_of_six)
+    process = begin(class_of_six, "--jobs", "1")
     wait_for(lambda: graded(class_of_six))
+    theirs = offspring(process)
     process.kill()
     process.communicate()
-    wait_for(lambda: not leftovers(before), 20)
+    wait_for(lambda: not leftovers(theirs), 20)
     assert 1 <= len(graded(class_of_six)) < 6
     assert_whole(class_of_six)
 
 
 def test_the_process_that_records_is_killed(class_of_six):
-    process = begin(class_of_six)
+    process = begin(class_of_six, "--jobs", "1")
     wait_for(lambda: graded(class_of_six))
     for child in psutil.Process(process.pid).children():
         if "spawn_main" in " ".join(child.cmdline()):
@@ -120,7 +89,7 @@ def test_the_process_that_records_is_killed(class_of_six):
 
 
 def test_two_runs_at_once_count_each_submission_once(class_of_six):
-    runs = [begin(class_of_six) for _ in range(2)]
+    runs = [begin(class_of_six, "--jobs", "1") for _ in range(2)]
     ends = [process.communicate(timeout=300) for process in runs]
     assert 0 in [process.returncode for process in runs], ends
     assert not any("Traceback" in err for _, err in ends)
@@ -136,7 +105,7 @@ def test_a_locked_database_is_waited_for(class_of_six):
 
 
 def test_a_regrade_that_fails_keeps_mark_and_notebook_and_says_so(tiny_course, students, monkeypatch):
-    students.submit("ada", {"scale": SCALE, "mean_of": MEAN})
+    students.submit("ada", RIGHT)
     run(tiny_course, "tiny")
     path = tiny_course.path("autograded", "ada", "tiny") / "tiny.ipynb"
     before = path.read_bytes()
@@ -155,7 +124,7 @@ def test_a_regrade_that_fails_keeps_mark_and_notebook_and_says_so(tiny_course, s
 
 
 def test_a_run_that_was_killed_while_it_recorded_is_made_good(tiny_course, students):
-    students.submit("ada", {"scale": SCALE, "mean_of": MEAN})
+    students.submit("ada", RIGHT)
     run(tiny_course, "tiny")
     begin_record(tiny_course, "tiny", "ada")  # and here it was killed, the gradebook half new
     shutil.rmtree(tiny_course.path("autograded", "ada", "tiny"))
@@ -167,7 +136,7 @@ def test_a_run_that_was_killed_while_it_recorded_is_made_good(tiny_course, stude
 
 
 def test_a_run_that_was_killed_while_it_replaced_a_notebook_has_lost_none(tiny_course, students, monkeypatch):
-    students.submit("ada", {"scale": SCALE, "mean_of": MEAN})
+    students.submit("ada", RIGHT)
     run(tiny_course, "tiny")
     final = tiny_course.path("autograded", "ada", "tiny")
     before = (final / "tiny.ipynb").read_bytes()
@@ -199,7 +168,7 @@ def test_a_full_disk_fails_the_submission_and_keeps_the_old_mark(tmp_path, stude
     """The course lies on a small file system that a big file fills."""
     small = tmp_path / "small"
     small.mkdir()
-    students.submit("ada", {"scale": SCALE, "mean_of": MEAN})
+    students.submit("ada", RIGHT)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(small)], check=False)
     if mounted.returncode:
         pytest.skip("a file system can be mounted by root only")

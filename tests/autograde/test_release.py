@@ -13,7 +13,7 @@ from autograde.lab import find_labs, load_lab
 from autograde.notebook import WRITTEN_STUB, _escaped, _joined
 from autograde.release import stale, student_notebooks
 from coursekit.check.lab import decode, read_bundle
-from coursekit.check.tree import dumps
+from coursekit.check.tree import dumps, loads
 
 LABS = find_labs(default_labs())
 
@@ -30,6 +30,21 @@ def test_the_same_source_gives_the_same_bytes(tiny_lab, tmp_path):
     assert stale(tiny_lab, tmp_path / "a") == []
     (tmp_path / "a" / files[1]).write_text("{}", encoding="utf-8")
     assert stale(tiny_lab, tmp_path / "a") == [str(files[1])]
+
+
+@pytest.mark.parametrize(("factor", "fresh"), [(1 + 1e-6, True), (1.01, False)])
+def test_a_bundle_may_differ_as_processors_round(tiny_lab, tmp_path, factor: float, fresh: bool):
+    student_notebooks(tiny_lab, tmp_path)
+    bundle = tmp_path / "en" / "tiny" / "tiny.bundle.safetensors"
+    tree = loads(bundle.read_bytes())
+    number = next(case for item in tree["exercises"] for case in item["cases"])
+    number["expected"] = number["expected"] * factor
+    elsewhere = dumps(tree)
+    assert elsewhere != bundle.read_bytes()
+    bundle.write_bytes(elsewhere)
+    assert stale(tiny_lab, tmp_path) == ([] if fresh else ["en/tiny/tiny.bundle.safetensors"])
+    student_notebooks(tiny_lab, tmp_path)  # which leaves what is right already
+    assert (bundle.read_bytes() == elsewhere) == fresh
 
 
 def test_both_languages_have_the_same_code_and_ids(tiny_lab, tmp_path):

@@ -17,6 +17,7 @@ from autograde.course import Course
 from autograde.grade import grade_notebook
 from autograde.intake import take_in
 from autograde.kernels import kernels_of
+from autograde.local import LocalPlace
 from autograde.master import read_masters
 from autograde.record import read_record, read_records
 from autograde.run import run
@@ -197,7 +198,7 @@ def test_a_kernel_ends_with_its_notebook(tiny_course, students, isolation):
             submission.notebooks["tiny"],
             submission.files,
             limits,
-            kernels_of(isolation, limits),
+            LocalPlace(kernels_of(isolation, limits)),
             "en",
             [],
         )
@@ -283,3 +284,12 @@ def test_commands_begin_without_the_heavy_libraries():
     code = "import sys, autograde.cli, autograde.run; print({'torch', 'matplotlib', 'rfc3987_syntax.utils'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_process_that_records_does_without_torch(tiny_course):
+    """It reads the course's configuration, which names our step of nbgrader's conversion."""
+    code = "import sys, autograde.gradebook, autograde.course as c; print(c.Course(sys.argv[1]).config.AddHiddenCases.course, 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tiny_course.root], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tiny_course.root), "False"]

@@ -22,6 +22,7 @@ from autograde.course import Limits
 from autograde.errors import AutogradeError
 from autograde.execute import Executed, execute
 from autograde.kernels import ColdKernels, Kernels, furnished
+from autograde.local import ThisMachine
 from autograde.run import run
 from autograde.warm import PROGRAM, WarmKernels, suited_kernels
 
@@ -178,7 +179,7 @@ def test_the_process_that_forks_is_killed_in_the_middle_of_a_run(tiny_course, st
 
     killer = threading.Thread(target=kill)
     killer.start()
-    records = run(tiny_course, "tiny", jobs=1)
+    records = run(tiny_course, "tiny", where=ThisMachine(1))
     done.set()
     killer.join()
     assert {r.student: (r.state, r.score) for r in records} == dict.fromkeys(

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coursekit.check.digits import COPIED, NO_DIGIT, REPEATED
 from coursekit.check.exercise import Accuracy, Case, CaseSet, Close, Compare, Exercise
 from coursekit.check.show import Box, CheckFailedError, Points, as_text, display, language
 from coursekit.check.symptoms import SYMPTOMS
@@ -206,6 +207,12 @@ def test_accuracy_tells_the_numbers_and_refuses_what_are_no_scores() -> None:
         Accuracy(0.9, 0.9)
 
 
+def drawn(kind: int) -> torch.Tensor:
+    """Scores of drawn digits: 65 % as asked for, and the rest of one of the kinds that count as no digit."""
+    classes = LABELS.where(torch.arange(100) % 20 < 13, torch.tensor(kind))
+    return torch.nn.functional.one_hot(classes, 13).float()
+
+
 def test_each_symptom() -> None:
     generator = torch.Generator().manual_seed(0)
     shown = {
@@ -214,6 +221,9 @@ def test_each_symptom() -> None:
         "chance": torch.rand(100, 10, generator=generator),
         "shifted_labels": torch.nn.functional.one_hot((LABELS + 1) % 10, 10).float(),
         "below": scores(LABELS, 60),
+        "no_digits": drawn(NO_DIGIT),
+        "copied": drawn(COPIED),
+        "repeated": drawn(REPEATED),
     }
     assert set(shown) == set(SYMPTOMS)
     symptoms = {name: name for name in SYMPTOMS}

@@ -100,6 +100,13 @@ def test_a_stream_works_unshuffled() -> None:
         num_batches(Stream(), 3)
 
 
+def test_examples_of_a_tensor_alone_are_their_own_labels() -> None:
+    X, _ = numbered(6)
+    for x, y in batches(X, 4, shuffle=True, generator=torch.Generator().manual_seed(0)):
+        assert torch.equal(x, y)
+    assert num_batches(X, 4) == 2
+
+
 def test_the_device_is_where_it_was_asked_for() -> None:
     for kind in KINDS.values():
         X, y = next(batches(kind(4), 2, shuffle=True, device="meta"))

@@ -1,5 +1,6 @@
 """Downloads against a real local server that behaves well and badly; nothing half-written ever stays."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -243,8 +244,11 @@ def test_ctrl_c_leaves_nothing(toy: Source, server: Server, tmp_path: Path) -> N
 
 
 def loaders_of(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if PROGRAM.name in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            found += [child] if PROGRAM.name in " ".join(child.cmdline()) else []
+    return found
 
 
 def test_the_loader_ends_with_its_parent(server: Server, tmp_path: Path) -> None:

@@ -122,3 +122,27 @@ def test_subset_of_uneven_classes_takes_what_there_is() -> None:
 def test_images_and_labels_must_match() -> None:
     with pytest.raises(ValueError, match="X has 3 examples, y has 2"):
         Split(torch.zeros(3, 1, 2, 2), torch.zeros(2))
+
+
+@given(low=st.floats(-3, 3), width=st.floats(0.1, 4))
+@settings(max_examples=15, deadline=None)
+def test_scaled_pixels_go_from_low_to_high_and_stay_the_same_pictures(low: float, width: float) -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    split = Split((pixels / 255 - 0.13) / 0.31, torch.zeros(1, dtype=torch.int64), 0.13, 0.31)
+    scaled = split.scaled(low, low + width)
+    assert scaled.X.min().item() == pytest.approx(low, abs=1e-5)
+    assert scaled.X.max().item() == pytest.approx(low + width, abs=1e-5)
+    assert torch.equal(scaled.images, pixels[:, 0])
+    torch.testing.assert_close(scaled.X, (pixels / 255 - scaled.mean) / scaled.std, rtol=0, atol=1e-4)
+    torch.testing.assert_close(scaled.scaled(0, 1).X, pixels / 255, rtol=0, atol=1e-5)
+
+
+def test_a_data_set_is_scaled_with_all_its_splits(digits: DataSet) -> None:
+    scaled = digits.scaled(-1, 1)
+    assert (scaled.mean, scaled.std) == (0.5, 0.5)
+    for split, before in ((scaled.train, digits.train), (scaled.val, digits.val), (scaled.test, digits.test)):
+        assert (split.X.min(), split.X.max(), split.mean, split.std) == (-1, 1, 0.5, 0.5)
+        assert torch.equal(split.images, before.images) and torch.equal(split.y, before.y)
+    assert scaled.fingerprint != digits.fingerprint and scaled.name == digits.name
+    with pytest.raises(ValueError, match="high above low"):
+        digits.scaled(1, -1)

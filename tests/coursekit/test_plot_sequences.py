@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from coursekit.plot import cjk_font, curves, gates, gradient_norms, sampled, states, style
-from coursekit.plot.lettering import width_of, wrapped
+from coursekit.plot.lettering import drawable, fonts_of, width_of, wrapped
 from coursekit.plot.style import COLORS
 from coursekit.train import History
 
@@ -122,8 +122,9 @@ def test_gates_have_a_picture_each_and_the_words_below():
     }
     figure = gates(ENGLISH, given_gates)
     drawn(figure)
-    named = {ax.get_title(): ax for ax in figure.axes if ax.get_title()}
-    assert list(named) == list(given_gates)
+    titled = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in titled] == [drawable(name, fonts_of(titled[0])) for name in given_gates]
+    named = dict(zip(given_gates, titled, strict=True))
     for name, ax in named.items():
         np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), given_gates[name].T.numpy())
     assert named["forget gate"].images[0].get_clim() == (0, 1)

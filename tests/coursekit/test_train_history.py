@@ -13,7 +13,6 @@ from rich.console import Console
 from test_train_fit import net, train
 
 from coursekit.train import History
-from coursekit.train.history import COLUMNS
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -56,7 +55,7 @@ def test_the_table_shows_every_number():
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(made.table())
     text, html = console.export_text(), made._repr_html_()
-    assert set(made.columns) == set(COLUMNS)
+    assert set(made.columns) == set(History.COLUMNS)
     for shown in (text, html, repr(made)):
         assert f"{made[-1]['val_accuracy']:.2%}" in shown and f"{made[0]['train_loss']:.4f}" in shown
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from coursekit.models import get_model
 from coursekit.train import TrainingError, add_lora, predict
+from coursekit.train.device import pick_precision
 from coursekit.train.run import Settings
 from coursekit.train.weights import _hash
 
@@ -239,3 +240,12 @@ def test_minilm_with_adapters_leaves_a_small_file_that_gives_the_same_logits(fol
     assert not torch.equal(predict(graded, X), predict(trained, X))
     assert tune_minilm(graded).loaded_from == "minilm.safetensors"
     assert torch.equal(predict(graded, X), predict(trained, X))
+
+
+def test_marks_do_not_depend_on_the_graders_processor(monkeypatch):
+    monkeypatch.setattr("coursekit.train.device.has_bf16", lambda device: True)
+    cpu = torch.device("cpu")
+    assert pick_precision("auto", cpu) == torch.bfloat16
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert pick_precision("auto", cpu) == torch.float32
+    assert pick_precision("bf16", cpu) == torch.bfloat16

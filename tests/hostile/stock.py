@@ -28,6 +28,7 @@ from submissions import HOSTILE_LIMITS, Attack, hand_in
 import autograde
 from autograde.course import Course, Limits, init_course
 from autograde.lab import load_lab
+from autograde.local import ThisMachine
 from autograde.record import Record, read_records
 from autograde.release import release
 from autograde.run import run
@@ -115,7 +116,7 @@ def rows(course: Course, assignment: str, cases: list[Attack], jobs: int) -> Ite
         ):
             theirs[attack.student] = found
             print(attack.student, found.text, file=sys.stderr, flush=True)
-    run(course, assignment, students=[attack.student for attack in cases], jobs=jobs)
+    run(course, assignment, students=[attack.student for attack in cases], where=ThisMachine(jobs))
     ours = {record.student: record for record in read_records(course, assignment)}
     for attack in cases:
         yield _row(attack, theirs[attack.student], ours[attack.student])

@@ -6,6 +6,7 @@ import psutil
 import pytest
 from attacks import HONEST, MEAN, SCALE
 
+from autograde.local import ThisMachine
 from autograde.run import run
 
 pytestmark = pytest.mark.slow
@@ -57,6 +58,6 @@ def test_a_notebook_whose_time_is_up_is_told_so_and_still_looked_at(tiny_course,
 def test_processes_that_go_on_computing_end_with_their_kernel(tiny_course, students):
     students.submit("burns", {**HONEST, "scale": f"{BURNS}\n{SCALE}"})
     students.submit("neighbour", HONEST)
-    records = run(tiny_course, "tiny", jobs=2)
+    records = run(tiny_course, "tiny", where=ThisMachine(2))
     assert [(record.state, record.score) for record in records] == [("graded", 5.0)] * 2
     assert burners() == []

@@ -79,4 +79,4 @@ def attack():
     finally:
         ended.set()
 """
-GIANT = "def attack():\n    print('x' * 500_000_000)\n"
+GIANT = "def attack():\n    print('x' * 100_000_000)\n"
