@@ -1,8 +1,9 @@
 """The few named ways to call a student's object: each takes the object, the inputs of a case and the exercise's options."""
 
 import contextlib
+import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from coursekit.check.tree import Text, Tree
+
+_FLOWS = "gradient flows back to {}"
 
 
 class WrongFormError(Exception):
@@ -27,16 +30,18 @@ class WrongFormError(Exception):
 
 
 def function(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
-    """`target(*inputs)`: positional, so that parameters may be renamed. Option `returns`: "tensor", where a number will not do."""
+    """`target(*inputs)`: positional, so that parameters may be renamed.
+
+    Option `gradient_to`: names of inputs to which a gradient has to flow back from the result, or, with the option
+    `gradient_from`, from the first so many results. Then what was `returned` is told with where a gradient does flow.
+    """
     _need_function(target)
-    value = target(*inputs.values())
-    if options.get("returns") == "tensor" and isinstance(value, int | float | np.number):
-        raise WrongFormError(
-            "a tensor (`.item()` and `float()` leave a number that has no gradient)",
-            "一个张量（用 `.item()` 或 `float()` 取出来的数没有梯度）",
-            value,
-        )
-    return value
+    names = options.get("gradient_to", ())
+    sources = [inputs[name].requires_grad_() for name in names]
+    # Copies, since what has a gradient of its own may not be changed in place: that is another mistake, told elsewhere.
+    inputs.update({name: source.clone() for name, source in zip(names, sources, strict=True)})
+    returned = target(*inputs.values())
+    return {"returned": returned, **_flows(returned, names, sources, options)} if names else returned
 
 
 def module(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
@@ -84,22 +89,29 @@ def game_step(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree])
     """Call a training step of a game of two players on small models with known weights, once for each of the `batches`.
 
     `target(generator, discriminator, generator_optimizer, discriminator_optimizer, *batch)`, with an SGD for each player.
-    Option `spectator`: the player who must be left without a gradient, of which the sum of absolute values is told.
+    Option `spectator`: the player who must be left without a gradient, of which the sum of absolute values is told. The other
+    one finds in itself, from the second call on, what the spectator's own step would have left there: a gradient.
     """
     _need_function(target)
     players = {name: inputs[name] for name in ("generator", "discriminator")}
     optimizers = [
-        torch.optim.SGD(player.parameters(), lr=inputs["lr"], momentum=inputs["momentum"])
+        _Restless(player.parameters(), lr=inputs["lr"], momentum=inputs["momentum"], weight_decay=0.1)
         for player in players.values()
     ]
-    returned = [target(*players.values(), *optimizers, *batch) for batch in inputs["batches"]]
+    spectator = options.get("spectator")
+    returned = []
+    for batch in inputs["batches"]:
+        returned.append(target(*players.values(), *optimizers, *batch))
+        for name, player in players.items():
+            if spectator and name != spectator:
+                _leave_gradient(player)
     result = {"returned": returned} | {
         name: [parameter.detach() for parameter in player.parameters()] for name, player in players.items()
     }
     result["can still learn"] = [
         all(p.requires_grad for p in player.parameters()) for player in players.values()
     ]
-    if spectator := options.get("spectator"):
+    if spectator:
         left = [p.grad.abs().sum().item() for p in players[spectator].parameters() if p.grad is not None]
         result[f"gradient left in the {spectator}"] = sum(left)
     return result
@@ -138,8 +150,17 @@ def reconstruction(target: Any, inputs: dict[str, Tree], options: Mapping[str, T
 def drawing(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
     """Images `(N, 1, H, W)` that a trained generative model draws of the classes `labels` `(N,)`, from fresh noise."""
     _need_methods(target, "sample")
+    wishes = {"labels": inputs["labels"], "seed": inputs["seed"]}
+    try:
+        inspect.signature(target.sample).bind(len(inputs["labels"]), **wishes)
+    except TypeError as error:
+        raise WrongFormError(
+            "a model that draws what is asked for, `sample(n, labels=..., seed=...)`, as a `conditional_gan` does",
+            "一个能按要求的类别来画的模型，即带有 `sample(n, labels=..., seed=...)`（例如 `conditional_gan`）",
+            target,
+        ) from error
     with _judged(target):
-        images = target.sample(len(inputs["labels"]), labels=inputs["labels"], seed=inputs["seed"])
+        images = target.sample(len(inputs["labels"]), **wishes)
         return images.float() if isinstance(images, torch.Tensor) else images
 
 
@@ -173,6 +194,57 @@ ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] 
 }
 
 
+def _flows(
+    returned: Any, names: Sequence[str], sources: Sequence[torch.Tensor], options: Mapping[str, Tree]
+) -> dict[str, Tree]:
+    """Whether a gradient flows back to each of the sources, from the result or, of several, from each; None if they are no numbers."""
+    results = list(returned) if isinstance(returned, list | tuple) else [returned]
+    results = results[: options.get("gradient_from", len(results))]
+    for result in results:
+        is_tensor = isinstance(result, torch.Tensor)
+        if (is_tensor and not result.requires_grad) or isinstance(
+            result, int | float | np.number | np.ndarray
+        ):
+            code = _listed(names)
+            raise WrongFormError(
+                f"a tensor from which a gradient flows back to {code} "
+                "(`.item()`, `float()`, `.detach()`, numpy and `no_grad` cut it off)",
+                f"一个张量，并且梯度能从它传回 {code}（`.item()`、`float()`、`.detach()`、numpy 和 `no_grad` 都会切断梯度）",
+                result,
+            )
+        if not is_tensor:
+            return dict.fromkeys(_FLOWS.format(name) for name in names)
+    gradients = [
+        torch.autograd.grad(result.sum(), sources, retain_graph=True, allow_unused=True) for result in results
+    ]
+    flows = [[gradient is not None for gradient in each] for each in zip(*gradients, strict=True)]
+    several = isinstance(returned, list | tuple)
+    return {
+        _FLOWS.format(name): flow if several else flow[0] for name, flow in zip(names, flows, strict=True)
+    }
+
+
+class _Restless(torch.optim.SGD):
+    """Moves its player (by the weight decay) even where no gradient has come, so that no step of the wrong one goes unseen."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        return super().step(closure)
+
+
+def _leave_gradient(player: nn.Module) -> None:
+    for parameter in player.parameters():
+        left = torch.full_like(parameter, 0.5)
+        parameter.grad = left if parameter.grad is None else parameter.grad + left
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _need_function(target: Any) -> None:
     if not callable(target) or isinstance(target, type):
         raise WrongFormError("a function", "一个函数", target)
@@ -181,7 +253,7 @@ def _need_function(target: Any) -> None:
 def _need_methods(target: Any, *names: str) -> None:
     if isinstance(target, nn.Module) and all(callable(getattr(target, name, None)) for name in names):
         return
-    code = ", ".join(f"`{name}`" for name in names)
+    code = _listed(names)
     raise WrongFormError(f"a trained nn.Module with {code}", f"训练好的、带有 {code} 的 nn.Module", target)
 
 

@@ -1,5 +1,6 @@
 """Comparing what came out with what was expected: kind first, then shape, then values."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,18 @@ Difference = Text  # a bilingual sentence
 _HALF = {torch.float16: 1e-3, torch.bfloat16: 1.6e-2}
 _SHOWN = 8  # a list of so many numbers is shown whole
 _MAX_TEXT = 80
+# What adaptors call the parts of a result (`coursekit.check.adaptors`), for a Chinese message.
+_PARTS = {
+    r"gradient flows back to (\w+)": r"梯度能否传回 \1",
+    r"gradient left in the (\w+)": r"\1 中残留的梯度",
+    r"\bcan still learn\b": "之后能否继续学习",
+    r"\breturned\b": "返回值",
+    r"\bparameters\b": "参数",
+    r"\btraining\b": "训练模式",
+    r"\boutput\b": "输出",
+    r"\bgenerator\b": "生成器",
+    r"\bdiscriminator\b": "判别器",
+}
 
 
 def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str = "") -> Difference | None:
@@ -159,7 +172,11 @@ def _spaced(text: str) -> str:
 
 
 def _place(where: str, language: str) -> str:
-    return "" if not where else (f"{where}: " if language == "en" else f"{where}：")
+    if language == "en" or not where:
+        return f"{where}: " if where else ""
+    for english, chinese in _PARTS.items():
+        where = re.sub(english, chinese, where)
+    return f"{where}："
 
 
 def _name(value: Tree) -> tuple[str, str]:

@@ -28,7 +28,8 @@ class Outcome:
     Attributes:
         status: "correct", "partial" (some groups of cases right), "incorrect", "not attempted" or "error".
         points, max_points: credit for the cell.
-        message: what is wrong, in both languages; empty when nothing is.
+        message: what is wrong, in both languages; of a trained model how far it got, with full points too; else empty when
+            nothing is wrong.
         hint: of the misconception that gives exactly these outputs, if there is one.
         misconception: its name.
         trace: the student's own lines of an exception.
@@ -224,20 +225,20 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) 
     finite = bool(torch.isfinite(logits).all())
     share = min(1.0, max(0.0, (accuracy - floor) / (threshold - floor))) if finite else 0.0
     if share == 1.0:
-        return outcome("correct", 1.0)
+        return outcome("correct", 1.0, message=_how_far(accuracy, threshold, floor))
     name = next(
         (name for name, symptom in case_set.symptoms.items() if SYMPTOMS[symptom](logits, labels)), None
     )
-    message = (
-        _NOT_FINITE
-        if not finite
-        else {
-            "en": f"accuracy {accuracy:.1%} on examples you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
-            "zh": f"在未见过的样本上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
-        }
-    )
+    message = _how_far(accuracy, threshold, floor) if finite else _NOT_FINITE
     hint = case_set.hints.get(name, {}) if name else {}
     return outcome("partial" if share else "incorrect", share, message=message, hint=hint, misconception=name)
+
+
+def _how_far(accuracy: float, threshold: float, floor: float) -> Text:
+    return {
+        "en": f"accuracy {accuracy:.1%} on examples you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
+        "zh": f"在未见过的样本上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
+    }
 
 
 def _trace(result: Result) -> list[str]:

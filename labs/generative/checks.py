@@ -108,6 +108,35 @@ def pca(train, X, k):
             },
         ),
         Misconception(
+            "directions_not_centred",
+            components(of="train"),
+            {
+                "en": "You subtract the mean from the points, but not before `svd`: the directions are those of `train` as it is, of which the first does little but point at the mean. It is `svd(train - mean)`.",
+                "zh": "你对点减了均值，`svd` 之前却没有减：求出来的是未中心化的 `train` 的方向，第一个方向差不多只是指向均值。应当是 `svd(train - mean)`。",
+            },
+        ),
+        Misconception(
+            "one_mean_for_all",
+            components(mean="train.mean()"),
+            {
+                "en": "Your mean is a single number for all coordinates. Each coordinate has its own: `train.mean(0)`, shape (D,).",
+                "zh": "你的均值是所有坐标共用的一个数。每个坐标都有自己的均值：`train.mean(0)`，形状 (D,)。",
+            },
+        ),
+        Misconception(
+            "train_reconstructed",
+            """
+def pca(train, X, k):
+    mean = train.mean(0)
+    U, S, Vh = torch.linalg.svd(train - mean, full_matrices=False)
+    return U[:, :k] * S[:k] @ Vh[:k] + mean
+""",
+            {
+                "en": "Right for the points themselves, since what you reconstruct is `train`: `U` and `S` hold its codes. Those of `X` come from its own points, `(X - mean) @ V`.",
+                "zh": "对原来的点是对的，因为你重建的是 `train`：`U` 和 `S` 里是它的编码。`X` 的编码要由 `X` 自己的点算出：`(X - mean) @ V`。",
+            },
+        ),
+        Misconception(
             "mean_not_added_back",
             components(result="codes @ V.T"),
             {
@@ -430,7 +459,7 @@ DISCRIMINATOR_LOSS = Exercise(
         "not as many of each": {"zh": "真假不一样多"},
         "sure of itself": {"zh": "非常有把握"},
     },
-    options={"returns": "tensor"},
+    options={"gradient_to": ["real_logits", "fake_logits"]},
     rules=BY_HAND,
     variants=(
         """
@@ -459,6 +488,14 @@ def discriminator_loss(real_logits, fake_logits):
             },
         ),
         Misconception(
+            "fakes_called_real",
+            both("F.softplus(-real_logits).mean() + F.softplus(-fake_logits).mean()"),
+            {
+                "en": "Both your terms want D to say “real”. The second one is log(1 - D) for the fakes, so that D is to say “fake” there.",
+                "zh": "你的两项都要求判别器说“真”。第二项是对假图像的 log(1 - D)，那里应当要求它说“假”。",
+            },
+        ),
+        Misconception(
             "maximised",
             both(f"-({REAL}.mean() + {FAKE}.mean())"),
             {
@@ -467,11 +504,35 @@ def discriminator_loss(real_logits, fake_logits):
             },
         ),
         Misconception(
+            "sign_of_the_fakes",
+            both(f"{REAL}.mean() - {FAKE}.mean()"),
+            {
+                "en": "The term of the fakes has the wrong sign: log(1 - D) is added to the value of the game as log D is, so both get a minus in the loss.",
+                "zh": "假图像那一项的符号反了：在博弈的值里，log(1 - D) 和 log D 一样是加上去的，所以在损失里两项都要取负号。",
+            },
+        ),
+        Misconception(
+            "no_logarithm",
+            both("-(real_logits.sigmoid().mean() + (1 - fake_logits.sigmoid()).mean())"),
+            {
+                "en": "You add the probabilities themselves. The game adds their logarithms, so that being sure and wrong costs much.",
+                "zh": "你加的是概率本身。博弈里加的是概率的对数，这样“很有把握却判错”的代价才大。",
+            },
+        ),
+        Misconception(
             "summed",
             both(f"{REAL}.sum() + {FAKE}.sum()"),
             {
                 "en": "You add over the batch. E is a mean: over the real pictures, and over the fakes.",
                 "zh": "你对整个批量求了和。E 是平均：对真图像求一次平均，对假图像求一次平均。",
+            },
+        ),
+        Misconception(
+            "not_averaged",
+            both(f"{REAL} + {FAKE}"),
+            {
+                "en": "You add the terms picture by picture and return one number for each. E is a mean: over the real pictures, and over the fakes; the loss is a single number.",
+                "zh": "你把真假图像一张一张地相加，每张返回一个数。E 是平均：对真图像求一次，对假图像求一次；损失是一个数。",
             },
         ),
         Misconception(
@@ -530,6 +591,25 @@ def discriminator_loss(real_logits, fake_logits):
             {
                 "en": "A small number inside the logarithm keeps it finite, but wrong, and its gradient 0, just where D errs most. From the logits it can be computed exactly: `F.softplus`, `F.logsigmoid` or `F.binary_cross_entropy_with_logits`.",
                 "zh": "在对数里加一个很小的数，结果是有限了，却不对，而且恰恰在判别器错得最厉害的地方梯度为 0。直接从 logits 可以算得准确：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
+            },
+        ),
+        Misconception(
+            "cross_entropy_of_probabilities",
+            both(
+                "F.binary_cross_entropy(real_logits.sigmoid(), torch.ones_like(real_logits))"
+                " + F.binary_cross_entropy(fake_logits.sigmoid(), torch.zeros_like(fake_logits))"
+            ),
+            {
+                "en": "Right, until D is very sure of itself and wrong: `F.binary_cross_entropy` takes probabilities, which have been rounded to 0 or 1 by then, and cuts the logarithm off at -100. `F.binary_cross_entropy_with_logits` takes the logits.",
+                "zh": "大体是对的，但当判别器非常有把握却判错时就不对了：`F.binary_cross_entropy` 接收的是概率，那时已经舍入成 0 或 1，它又把对数截断在 -100。请用接收 logits 的 `F.binary_cross_entropy_with_logits`。",
+            },
+        ),
+        Misconception(
+            "fakes_cut_off",
+            both("F.softplus(-real_logits).mean() + F.softplus(fake_logits.detach()).mean()"),
+            {
+                "en": "The right number, but no gradient flows back to `fake_logits`, so D learns nothing from the fakes. It is the fake pictures that are cut off from G in D's step; D's logits for them are not.",
+                "zh": "数值是对的，但梯度传不回 `fake_logits`，判别器从假图像里什么也学不到。在判别器的一步里，要与 G 断开的是假图像，而不是 D 对它们给出的 logits。",
             },
         ),
     ),
@@ -606,6 +686,7 @@ GENERATOR_LOSS = Exercise(
         "min-max, a sure D": {"zh": "极小极大，D 很有把握"},
         "non-saturating, a sure D": {"zh": "不饱和，D 很有把握"},
     },
+    options={"gradient_to": ["fake_logits"], "gradient_from": 1},
     rules=Rules(forbid=(*PACKAGE, "torch.autograd", "torch.func", ".backward", ".requires_grad_")),
     variants=(
         """
@@ -673,6 +754,16 @@ def generator_loss(fake_logits, saturating):
             },
         ),
         Misconception(
+            "slope_of_D",
+            two_losses(
+                game_slope="-s.sigmoid() * (-s).sigmoid()", other_slope="-s.sigmoid() * (-s).sigmoid()"
+            ),
+            {
+                "en": "D(1 - D) is the slope of D itself. Of its logarithm, the chain rule divides that by what stands in the logarithm, D or 1 - D.",
+                "zh": "D(1 - D) 是 D 自己的导数。对它取了对数之后，按链式法则还要除以对数里的那个量，也就是 D 或 1 - D。",
+            },
+        ),
+        Misconception(
             "slopes_exchanged",
             two_losses(game_slope="-(-s).sigmoid()", other_slope="-s.sigmoid()"),
             {
@@ -705,11 +796,35 @@ def generator_loss(fake_logits, saturating):
             },
         ),
         Misconception(
+            "not_averaged",
+            two_losses(result="each, slope"),
+            {
+                "en": "Your loss is still one number for each fake. E is the mean; only the slopes are asked for one by one.",
+                "zh": "你的损失仍是每张假图一个数。E 是平均；只有斜率才是每张一个。",
+            },
+        ),
+        Misconception(
             "logarithm_of_0",
             two_losses(game="(1 - s.sigmoid()).log()", other="-s.sigmoid().log()"),
             {
                 "en": "Right, until D is very sure of itself: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite. Compute from the logits: `F.softplus` or `F.logsigmoid`.",
                 "zh": "大体是对的，但判别器非常有把握时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请直接从 logits 算：`F.softplus` 或 `F.logsigmoid`。",
+            },
+        ),
+        Misconception(
+            "slope_overflows",
+            two_losses(game_slope="-s.exp() / (1 + s.exp())", other_slope="-(-s).exp() / (1 + (-s).exp())"),
+            {
+                "en": "Your slopes are right until D is very sure of itself: then the exponential is infinite, and infinite by infinite is NaN. e^s / (1 + e^s) is σ(s): `torch.sigmoid` computes it without overflowing.",
+                "zh": "斜率是对的，但判别器非常有把握时，指数会变成无穷，无穷除以无穷得到 NaN。e^s / (1 + e^s) 就是 σ(s)：`torch.sigmoid` 算它不会溢出。",
+            },
+        ),
+        Misconception(
+            "small_number_added",
+            two_losses(game="(1 - s.sigmoid() + 1e-8).log()", other="-(s.sigmoid() + 1e-8).log()"),
+            {
+                "en": "A small number inside the logarithm keeps it finite, but wrong just where D is very sure. From the logits it can be computed exactly: `F.softplus` or `F.logsigmoid`.",
+                "zh": "在对数里加一个很小的数，结果是有限了，但恰恰在判别器很有把握的地方不对。直接从 logits 可以算得准确：`F.softplus` 或 `F.logsigmoid`。",
             },
         ),
         Misconception(
@@ -815,6 +930,7 @@ DISCRIMINATOR_STEP = Exercise(
         """
 def discriminator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, real, z):
     bce = nn.BCEWithLogitsLoss()
+    discriminator_optimizer.zero_grad()
     with torch.no_grad():
         fake = generator(z)
     on_real = bce(discriminator(real), torch.ones(len(real)))
@@ -822,7 +938,6 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
     on_fake = bce(discriminator(fake), torch.zeros(len(fake)))
     on_fake.backward()
     discriminator_optimizer.step()
-    discriminator_optimizer.zero_grad()
     return (on_real + on_fake).item()
 """,
         """
@@ -858,6 +973,14 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             },
         ),
         Misconception(
+            "spectator_steps_along",
+            d_step(update="discriminator_optimizer.step(); generator_optimizer.step()"),
+            {
+                "en": "D's step is right, but G's optimizer takes one, too. That the fakes are cut off does not stop it: whatever gradients, momentum or weight decay G has, they move it. In this step only D's optimizer is asked.",
+                "zh": "判别器的一步是对的，但生成器的优化器也走了一步。假图断开了也拦不住它：G 里原有的梯度、动量或权重衰减都会让它移动。这一步里只能让 D 的优化器走。",
+            },
+        ),
+        Misconception(
             "the_other_optimizer",
             d_step(
                 fake="generator(z)",
@@ -886,6 +1009,16 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             },
         ),
         Misconception(
+            "cleared_too_late",
+            d_step(
+                clear="pass", update="discriminator_optimizer.step(); discriminator_optimizer.zero_grad()"
+            ),
+            {
+                "en": "Right as long as D plays alone. But before its next step comes the generator's, and the gradient of that one goes through D and stays there. Clear D's gradients at the beginning of its step, not at the end.",
+                "zh": "判别器单独走是对的。但在它的下一步之前，生成器先走一步，那一步的梯度会穿过 D 并留在里面。所以要在 D 的一步开始时清零，而不是结束时。",
+            },
+        ),
+        Misconception(
             "fakes_forgotten",
             d_step(loss="F.softplus(-discriminator(real)).mean()"),
             {
@@ -907,6 +1040,40 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             {
                 "en": "The loss is right, but no weight of D changes: its optimizer is not asked for its step.",
                 "zh": "损失是对的，但 D 的权重一点没变：没有让它的优化器走一步。",
+            },
+        ),
+        Misconception(
+            "no_gradient_at_the_step",
+            d_step(update="discriminator_optimizer.zero_grad(); discriminator_optimizer.step()"),
+            {
+                "en": "The loss is right, but when D's optimizer takes its step there is no gradient: it was cleared after `backward`, or `backward` came too late or not at all. The order: clear, `backward`, step.",
+                "zh": "损失是对的，但 D 的优化器走那一步时没有梯度：可能在 `backward` 之后清零了，也可能没有调用 `backward`，或者调用得太晚。顺序是：清零、`backward`、走一步。",
+            },
+        ),
+        Misconception(
+            "two_steps",
+            """
+def discriminator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, real, z):
+    total = 0.0
+    for batch, sign in ((real, -1), (generator(z).detach(), 1)):
+        discriminator_optimizer.zero_grad()
+        loss = F.softplus(sign * discriminator(batch)).mean()
+        loss.backward()
+        discriminator_optimizer.step()
+        total += loss.item()
+    return total
+""",
+            {
+                "en": "D takes two steps, one for the real pictures and one for the fakes. One step is asked for, by the sum of both losses; otherwise the second is judged by a D that has moved already.",
+                "zh": "判别器走了两步：一步看真图像，一步看假图像。题目要的是按两项损失之和走一步；否则第二项是由已经动过的 D 来判断的。",
+            },
+        ),
+        Misconception(
+            "generator_frozen_for_good",
+            d_step(fake="generator.requires_grad_(False)(z)"),
+            {
+                "en": "The step is right, but G can learn nothing afterwards: its `requires_grad` is still off. `.detach()` or `torch.no_grad()` cuts the fakes off without touching G.",
+                "zh": "这一步是对的，但之后 G 再也学不动了：它的 `requires_grad` 一直关着。用 `.detach()` 或 `torch.no_grad()` 断开假图，就不用去动 G。",
             },
         ),
         Misconception(
@@ -1018,8 +1185,16 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             "fakes_detached",
             g_step(fake="generator(z).detach()"),
             {
-                "en": "The loss is right, but G does not move: no gradient has reached it. The fakes are cut off, as in D's step, or no step is taken. Here the gradient must get from D's verdict through the picture back to G.",
-                "zh": "损失是对的，但 G 没有动：没有梯度传到它那里。可能是像 D 的那一步一样把假图断开了，也可能是没有走一步。这里梯度必须从 D 的判断出发，穿过图像，回到 G。",
+                "en": "The loss is right, but no gradient has reached G when its optimizer takes the step: the fakes are cut off, as in D's step, or the gradients were cleared after `backward`. Here the gradient must get from D's verdict through the picture back to G.",
+                "zh": "损失是对的，但 G 的优化器走那一步时，没有梯度传到 G。可能是像 D 的那一步一样把假图断开了，也可能是在 `backward` 之后又清零了。这里梯度必须从 D 的判断出发，穿过图像，回到 G。",
+            },
+        ),
+        Misconception(
+            "nobody_moves",
+            g_step(update="pass"),
+            {
+                "en": "The loss is right, but no weight of G changes: its optimizer is not asked for its step.",
+                "zh": "损失是对的，但 G 的权重一点没变：没有让它的优化器走一步。",
             },
         ),
         Misconception(
@@ -1036,6 +1211,30 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             {
                 "en": "You train G on the discriminator's loss for fakes (label 0): it learns to be found out. G wants its fakes to be called real: label 1.",
                 "zh": "你用判别器对假图的损失（标签 0）去训练 G：它学的是怎样被识破。G 希望假图被当成真的：标签应为 1。",
+            },
+        ),
+        Misconception(
+            "slope_as_loss",
+            g_step(loss="generator_loss(discriminator(fake), False)[1].mean()"),
+            {
+                "en": "You take the slope for the loss: `generator_loss` returns two things, and the first one is the loss.",
+                "zh": "你把斜率当成了损失：`generator_loss` 返回两样东西，第一样才是损失。",
+            },
+        ),
+        Misconception(
+            "both_results_as_loss",
+            g_step(loss="generator_loss(discriminator(fake), False)"),
+            {
+                "en": "`generator_loss` returns two things, loss and slopes, and a pair has no `backward`. Take the first: `loss, _ = generator_loss(...)`.",
+                "zh": "`generator_loss` 返回损失和斜率两样东西，而元组没有 `backward`。取第一样：`loss, _ = generator_loss(...)`。",
+            },
+        ),
+        Misconception(
+            "two_steps",
+            g_step(update="generator_optimizer.step(); generator_optimizer.step()"),
+            {
+                "en": "G takes two steps with the same gradient. One is asked for.",
+                "zh": "G 用同一个梯度走了两步。题目只要一步。",
             },
         ),
         Misconception(
@@ -1213,6 +1412,22 @@ def log_density(layers, z0):
             },
         ),
         Misconception(
+            "square_not_halved",
+            density(start="-z0.square().sum(1) - z0.shape[1] / 2 * math.log(2 * math.pi)"),
+            {
+                "en": "The factor 1/2 is missing before the squares of the normal density: `-1/2 · z²`.",
+                "zh": "正态密度里平方项前面漏了系数 1/2：应为 `-1/2 · z²`。",
+            },
+        ),
+        Misconception(
+            "base_at_the_wrong_end",
+            density(result=f"log_p - ({NORMAL}) + ({NORMAL.replace('z0', 'z')})"),
+            {
+                "en": "You take the normal density of the points that come out. It belongs to the noise that goes in, `z0`; what comes out has the density that you are computing.",
+                "zh": "你把正态密度用在了输出的点上。它属于输入的噪声 `z0`；输出的点的密度正是你要求的。",
+            },
+        ),
+        Misconception(
             "determinant_without_absolute_value",
             density(change="-torch.linalg.det(jacobians(layer, z)).log()"),
             {
@@ -1226,6 +1441,21 @@ def log_density(layers, z0):
             {
                 "en": "Right for one layer. With several, the Jacobian of layer `i` belongs to the point where that layer is applied; you take all of them at `z0`.",
                 "zh": "只有一层时是对的。有多层时，第 `i` 层的雅可比矩阵要在它真正作用的点处取；你全都在 `z0` 处取了。",
+            },
+        ),
+        Misconception(
+            "jacobian_after_the_layer",
+            """
+def log_density(layers, z0):
+    log_p, z = -0.5 * z0.square().sum(1) - z0.shape[1] / 2 * math.log(2 * math.pi), z0
+    for layer in layers:
+        z = layer(z)
+        log_p = log_p - jacobians(layer, z).det().abs().log()
+    return log_p
+""",
+            {
+                "en": "Right for one linear layer. Otherwise the Jacobian of a layer belongs to the point that goes into it; you take it where the point comes out. Subtract first, then `z = layer(z)`.",
+                "zh": "只有一个线性层时是对的。否则，某一层的雅可比矩阵要在进入这一层的点处取；你是在出来的点处取的。先减，再 `z = layer(z)`。",
             },
         ),
         Misconception(
@@ -1251,6 +1481,14 @@ def log_density(layers, z0):
             {
                 "en": "You return one number: the sum over all points, which is the log-likelihood of the whole batch. Here each point has its own log-density, shape `(N,)`.",
                 "zh": "你只返回了一个数：所有点的对数密度之和，也就是整个批量的对数似然。这里每个点要各有一个对数密度，形状为 `(N,)`。",
+            },
+        ),
+        Misconception(
+            "density_itself",
+            density(result="log_p.exp()"),
+            {
+                "en": "You return the density itself. Its logarithm is asked for: leave out the last `exp`.",
+                "zh": "你返回的是密度本身。题目要的是它的对数：去掉最后的 `exp`。",
             },
         ),
     ),
@@ -1309,6 +1547,7 @@ REPARAMETERISE = Exercise(
     minutes=15,
     draw={"variance 1": draw_unit, "any variance": draw_any},
     groups={"variance 1": {"zh": "方差为 1"}, "any variance": {"zh": "任意方差"}},
+    options={"gradient_to": ["mu", "log_var"]},
     cases=2,
     rules=Rules(forbid=("coursekit.models", "coursekit.train", "coursekit.measure")),
     variants=(
@@ -1350,6 +1589,22 @@ def reparameterise(mu, log_var, eps):
             },
         ),
         Misconception(
+            "kl_with_the_deviation",
+            reparameterised(kl="0.5 * (mu.square() + torch.exp(log_var / 2) - 1 - log_var)"),
+            {
+                "en": "The sample is right. In the KL term you take `σ` where `σ²` belongs: it is `exp(log_var)`.",
+                "zh": "采样是对的。但在 KL 项里，该用 `σ²` 的地方你用了 `σ`：`σ²` 是 `exp(log_var)`。",
+            },
+        ),
+        Misconception(
+            "sign_of_log_var",
+            reparameterised(kl="0.5 * (mu.square() + log_var.exp() - 1 + log_var)"),
+            {
+                "en": "The sample is right. In the KL term `log_var` has the wrong sign: it is subtracted, so that a very narrow distribution costs much.",
+                "zh": "采样是对的。但 KL 项里 `log_var` 的符号反了：它是减去的，这样过窄的分布代价才大。",
+            },
+        ),
+        Misconception(
             "noise_of_its_own",
             reparameterised(z="mu + torch.exp(log_var / 2) * torch.randn_like(mu)"),
             {
@@ -1363,6 +1618,14 @@ def reparameterise(mu, log_var, eps):
             {
                 "en": "Your `z` is the mean, without noise: that is an ordinary auto-encoder. Add `σ` times `eps`.",
                 "zh": "你的 `z` 就是均值，没有噪声：这是普通的自编码器。请加上 `σ` 乘 `eps`。",
+            },
+        ),
+        Misconception(
+            "deviation_cut_off",
+            reparameterised(z="mu + torch.exp(log_var / 2).detach() * eps"),
+            {
+                "en": "The right numbers, but no gradient flows from `z` back to `log_var`, so the encoder cannot learn from the reconstruction how unsure to be. To let it through is the whole point: no `.detach()`, no `no_grad`, no `.sample()` on the way.",
+                "zh": "数值是对的，但梯度不能从 `z` 传回 `log_var`，编码器就无法从重建误差里学到该有多不确定。重参数化正是为了让梯度通过：中间不要有 `.detach()`、`no_grad` 或 `.sample()`。",
             },
         ),
         Misconception(
@@ -1382,6 +1645,14 @@ def reparameterise(mu, log_var, eps):
             },
         ),
         Misconception(
+            "kl_without_the_one",
+            reparameterised(kl="0.5 * (mu.square() + log_var.exp() - log_var)"),
+            {
+                "en": "The sample is right; in your KL term the -1 is missing. Check: for mean 0 and variance 1 it must be 0.",
+                "zh": "采样是对的，但你的 KL 项漏了 -1。检验一下：均值为 0、方差为 1 时它应当等于 0。",
+            },
+        ),
+        Misconception(
             "kl_averaged",
             reparameterised(total=".mean(1)"),
             {
@@ -1395,6 +1666,25 @@ def reparameterise(mu, log_var, eps):
             {
                 "en": "The sample is right. Your KL term is one number for the whole batch; each image has its own, shape `(N,)`.",
                 "zh": "采样是对的。但你的 KL 项是整个批量的一个数；每张图像应当各有一个，形状为 `(N,)`。",
+            },
+        ),
+        Misconception(
+            "kl_of_each_dimension",
+            reparameterised(total=""),
+            {
+                "en": "The sample is right. Your KL term is one number for each latent dimension; each image has one, their sum, shape `(N,)`.",
+                "zh": "采样是对的。但你的 KL 项是每一维一个数；每张图像应当只有一个，即各维之和，形状为 `(N,)`。",
+            },
+        ),
+        Misconception(
+            "results_exchanged",
+            """
+def reparameterise(mu, log_var, eps):
+    return 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(1), mu + torch.exp(log_var / 2) * eps
+""",
+            {
+                "en": "Both results are right, but in the other order: first the code `z`, then the divergence.",
+                "zh": "两个结果都对，但顺序反了：先是编码 `z`，再是 KL 散度。",
             },
         ),
     ),
@@ -1462,7 +1752,7 @@ OWN_DIGITS = Exercise(
     draw=draw_wishes,
     cases=2,
     adaptor="drawing",
-    compare=Accuracy(floor=0.40, threshold=0.65),
+    compare=Accuracy(floor=0.40, threshold=0.80),
     rules=Rules(),
     variants=(
         """
@@ -1674,6 +1964,14 @@ def coverage(classes, num_classes):
             },
         ),
         Misconception(
+            "power_of_two",
+            covering(number="2**entropy"),
+            {
+                "en": "The shares are right. For the second number you take the natural logarithm and a power of 2; both must have the same base.",
+                "zh": "占比是对的。第二个数里，对数用的是自然对数，乘方却以 2 为底；两者的底必须相同。",
+            },
+        ),
+        Misconception(
             "sign_of_the_entropy",
             covering(entropy="torch.special.xlogy(p, p).sum()"),
             {
@@ -1687,6 +1985,14 @@ def coverage(classes, num_classes):
             {
                 "en": "The shares are right. For the second number you count the classes that come at all, be it once in a thousand. The exponential of the entropy weighs them: a class that hardly ever comes hardly counts.",
                 "zh": "占比是对的。第二个数你只数了出现过的类别，哪怕一千张里只有一张也算一类。熵的指数会按占比加权：很少出现的类几乎不算数。",
+            },
+        ),
+        Misconception(
+            "inverse_of_squares",
+            covering(number="1 / p.square().sum()"),
+            {
+                "en": "The shares are right. `1 / Σ p²` is another effective number (the inverse Simpson index), which counts rare classes for less. Here the exponential of the entropy is asked for.",
+                "zh": "占比是对的。`1 / Σ p²` 是另一种有效类别数（辛普森指数的倒数），它把稀有的类算得更少。这里要的是熵的指数。",
             },
         ),
     ),
@@ -1718,9 +2024,9 @@ def draw_separate(rng: np.random.Generator) -> dict[str, Tree]:
 
 
 def draw_ties(rng: np.random.Generator) -> dict[str, Tree]:
-    """Whole numbers, many of them the same on both sides."""
+    """Whole numbers, many of them the same on both sides; the outliers have the lower ones."""
     n = int(rng.integers(6, 9))
-    inliers, outliers = rng.integers(0, 4, n), rng.integers(1, 5, n - 2)
+    inliers, outliers = rng.integers(2, 5, n), rng.integers(0, 4, n - 2)
     inliers[0] = outliers[0]
     return {"inlier_scores": inliers.astype(np.float32), "outlier_scores": outliers.astype(np.float32)}
 
@@ -1783,6 +2089,33 @@ def roc_auc(inlier_scores, outlier_scores):
             },
         ),
         Misconception(
+            "turned_above_one_half",
+            """
+def roc_auc(inlier_scores, outlier_scores):
+    a, b = inlier_scores[:, None], outlier_scores[None, :]
+    area = ((b > a).float() + 0.5 * (b == a)).mean()
+    return torch.maximum(area, 1 - area)
+""",
+            {
+                "en": "Right where the outliers mostly have the higher scores. Where they have the lower ones, you turn the area round. Leave it: below one half says that the model finds the strangers more usual than its own, and that you will want to know.",
+                "zh": "异常样本得分普遍更高时是对的。得分普遍更低时，你把面积翻了过来。不要翻：面积小于二分之一，说明模型觉得这些外来者比自己人还正常，这正是需要知道的。",
+            },
+        ),
+        Misconception(
+            "curve_from_right_to_left",
+            """
+def roc_auc(inlier_scores, outlier_scores):
+    scores = torch.cat([inlier_scores, outlier_scores]).unique()
+    hits = [(outlier_scores >= s).float().mean().item() for s in scores] + [0.0]
+    alarms = [(inlier_scores >= s).float().mean().item() for s in scores] + [0.0]
+    return torch.trapezoid(torch.tensor(hits), torch.tensor(alarms))
+""",
+            {
+                "en": "The right number with a minus: with growing thresholds the curve is walked from right to left. Begin with the highest threshold.",
+                "zh": "数值对，但带了负号：阈值从小到大时，曲线是从右往左走的。请从最高的阈值开始。",
+            },
+        ),
+        Misconception(
             "ties_lost",
             pairs_with("(b > a).float().mean()"),
             {
@@ -1842,6 +2175,19 @@ def roc_auc(inlier_scores, outlier_scores):
             {
                 "en": "Each outlier is compared with the other outliers, too. Only pairs of one outlier and one inlier count.",
                 "zh": "你把异常样本之间也作了比较。只有“一个异常、一个正常”组成的对才算数。",
+            },
+        ),
+        Misconception(
+            "places_for_ranks",
+            """
+def roc_auc(inlier_scores, outlier_scores):
+    ranks = torch.cat([inlier_scores, outlier_scores]).argsort() + 1.0
+    n, m = len(inlier_scores), len(outlier_scores)
+    return (ranks[n:].sum() - m * (m + 1) / 2) / (n * m)
+""",
+            {
+                "en": "`argsort` says which score comes first, second and so on, not which rank each has: that is `argsort` of `argsort`. And equal scores share their mean rank.",
+                "zh": "`argsort` 给出的是排在第一、第二……的分别是哪个得分，而不是每个得分排第几：后者要做两次 `argsort`。另外，相等的得分应当取平均名次。",
             },
         ),
     ),

@@ -61,6 +61,74 @@ def test_game_step_tells_of_a_player_who_was_frozen():
     assert ask_step(freezes)["can still learn"] == [True, False]
 
 
+def test_game_step_sees_a_spectator_who_steps_without_a_gradient():
+    def along(generator, discriminator, generator_optimizer, discriminator_optimizer, z):
+        generator_optimizer.step()
+
+    moved = ask_step(along, spectator="generator")["generator"]
+    assert not all(map(torch.equal, players()["generator"].parameters(), moved))
+    assert ask_step(along, spectator="generator")["gradient left in the generator"] == 0
+
+
+def test_game_step_leaves_a_gradient_in_the_player_as_the_spectators_step_does():
+    found = []
+
+    def step(generator, discriminator, generator_optimizer, discriminator_optimizer, z):
+        found.append([parameter.grad for parameter in discriminator.parameters()])
+
+    ask_step(step, spectator="generator")
+    first, second = found
+    assert all(gradient is None for gradient in first)
+    assert all(gradient.abs().sum() > 0 for gradient in second)
+
+
+def ask_gradient(target, **options):
+    inputs = [{"x": torch.ones(2), "y": torch.full((2,), 3.0), "n": torch.arange(2)}]
+    questions = {"adaptor": "function", "options": {"gradient_to": ["x", "y"], **options}, "inputs": inputs}
+    (result,) = answer(target, questions)
+    return result
+
+
+def test_where_a_gradient_flows_is_told_of_each_result():
+    result = ask_gradient(lambda x, y, n: (x * y.detach(), y + n))
+    assert result["value"]["gradient flows back to x"] == [True, False]
+    assert result["value"]["gradient flows back to y"] == [False, True]
+    torch.testing.assert_close(list(result["value"]["returned"]), [torch.full((2,), 3.0), torch.tensor([3.0, 4.0])])
+    alone = ask_gradient(lambda x, y, n: (x * y).sum())["value"]
+    assert alone["gradient flows back to x"] is alone["gradient flows back to y"] is True
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda x, y, n: (x * y).sum().item(),
+        lambda x, y, n: (x * y).detach(),
+        lambda x, y, n: (x * y).detach().numpy(),
+        lambda x, y, n: n.sum(),
+        torch.no_grad()(lambda x, y, n: x * y),
+    ],
+)
+def test_a_result_that_is_cut_off_from_its_gradient_is_told(cut):
+    result = ask_gradient(cut)
+    assert result["status"] == "form" and "flows back to `x`, `y`" in result["message"]
+    assert "切断梯度" in result["message_zh"]
+
+
+def test_only_the_first_results_need_a_gradient_where_that_is_asked():
+    result = ask_gradient(lambda x, y, n: (x * y, 2.0), gradient_from=1)
+    assert result["value"]["gradient flows back to x"] == [True]
+    assert ask_gradient(lambda x, y, n: (x * y, 2.0))["status"] == "form"
+
+
+def test_what_is_changed_in_place_is_told_where_a_gradient_is_asked_for_too():
+    result = ask_gradient(lambda x, y, n: x.mul_(2) * y)
+    assert result["status"] == "ok" and result["changed"] == ["x"]
+
+
+def test_what_is_no_number_is_told_by_its_value():
+    assert ask_gradient(lambda x, y, n: None)["value"]["returned"] is None
+
+
 class Coder(nn.Module):
     """Gives the mean of three parts of an image as its code, and paints them."""
 
@@ -138,3 +206,15 @@ def test_drawing_asks_for_a_model_that_samples():
         {"adaptor": "drawing", "options": {}, "inputs": [{"labels": torch.zeros(1), "seed": 0}]},
     )
     assert result["status"] == "form" and "`sample`" in result["message"]
+
+
+class Fixed(nn.Module):
+    def sample(self, n, seed=None):
+        return torch.zeros(n, 1, 28, 28)
+
+
+def test_drawing_asks_for_a_model_that_is_told_the_class():
+    questions = [{"labels": torch.zeros(1), "seed": 0}]
+    (result,) = answer(Fixed(), {"adaptor": "drawing", "options": {}, "inputs": questions})
+    assert result["status"] == "form"
+    assert "`conditional_gan`" in result["message"] and "`conditional_gan`" in result["message_zh"]

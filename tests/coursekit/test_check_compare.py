@@ -147,3 +147,13 @@ def test_several_tensors_are_compared_one_by_one(got: Any, told: str) -> None:
     found = difference(got, (ones(2, 3), ones(2, 3)), CLOSE)
     assert found is not None and found["en"] == told
     assert difference(torch.ones(2, 2, 3), (ones(2, 3), ones(2, 3)), CLOSE) is None
+
+
+def test_the_parts_of_a_result_have_chinese_names():
+    expected = {"returned": [1.0], "gradient left in the generator": 0.0, "gradient flows back to x": [True]}
+    got = {**expected, "gradient flows back to x": [False]}
+    said = difference(got, expected, CLOSE)
+    assert said["en"] == "gradient flows back to x[0]: expected True, got False."
+    assert said["zh"] == "梯度能否传回 x[0]：应为 True，得到的是 False。"
+    said = difference({**expected, "gradient left in the generator": 1.0}, expected, CLOSE)
+    assert said["zh"].startswith("生成器中残留的梯度：")
