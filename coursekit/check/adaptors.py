@@ -139,7 +139,7 @@ def reconstruction(target: Any, inputs: dict[str, Tree], options: Mapping[str, T
         if not isinstance(codes, torch.Tensor) or codes.shape != (len(inputs["X"]), size):
             raise WrongFormError(
                 f"codes of shape ({len(inputs['X'])}, {size}) from `encode`",
-                f" `encode` 给出形状为 ({len(inputs['X'])}, {size}) 的编码",
+                f"由 `encode` 给出的、形状为 ({len(inputs['X'])}, {size}) 的编码",
                 codes,
             )
         order = torch.randperm(len(codes))

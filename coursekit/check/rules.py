@@ -70,7 +70,7 @@ def _broken(name: str, forbidden: Set[str]) -> str | None:
 def _sentence(target: str, name: str, line: int) -> Text:
     return {
         "en": f"`{target}` uses `{name}` (line {line} of its cell); this exercise is to be written without it.",
-        "zh": f"`{target}` 用到了 `{name}`（所在单元格第 {line} 行）；本题要求不用它来写。",
+        "zh": f"`{target}` 用到了 `{name}`（所在单元格第 {line} 行）；本题不能用它。",
     }
 
 

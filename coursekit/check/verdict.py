@@ -272,5 +272,5 @@ _NOT_ATTEMPTED: Text = {
 }
 _INCOMPLETE: Text = {
     "en": "the check did not finish: your code ended the kernel, ran out of time, or stopped the check.",
-    "zh": "检查没有完成：你的代码结束了内核、超时或中止了检查。",
+    "zh": "检查没有完成：你的代码结束了内核，或运行超时，或中止了检查。",
 }

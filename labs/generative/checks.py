@@ -104,7 +104,7 @@ def pca(train, X, k):
             components(mean="torch.zeros(train.shape[1])"),
             {
                 "en": "You take the components of the points as they are. Principal components are the directions in which the points spread around their mean: subtract the mean of `train` first, or the first component does little but point at it.",
-                "zh": "你直接对原始的点求了主成分。主成分是数据围绕均值散开的方向：要先减去 `train` 的均值，否则第一个主成分差不多只是指向均值。",
+                "zh": "你直接对原始的点求了主成分。主成分是数据围绕均值散开的方向：要先减去 `train` 的均值，否则第一个主成分几乎只是指向均值。",
             },
         ),
         Misconception(
@@ -112,7 +112,7 @@ def pca(train, X, k):
             components(of="train"),
             {
                 "en": "You subtract the mean from the points, but not before `svd`: the directions are those of `train` as it is, of which the first does little but point at the mean. It is `svd(train - mean)`.",
-                "zh": "你对点减了均值，`svd` 之前却没有减：求出来的是未中心化的 `train` 的方向，第一个方向差不多只是指向均值。应当是 `svd(train - mean)`。",
+                "zh": "你对点减了均值，`svd` 之前却没有减：求出来的是未中心化的 `train` 的方向，第一个方向几乎只是指向均值。应当是 `svd(train - mean)`。",
             },
         ),
         Misconception(
@@ -157,7 +157,7 @@ def pca(train, X, k):
             components(codes="(X - mean) @ V / S[:k] * (len(train) - 1) ** 0.5"),
             {
                 "en": "Your codes are whitened: each is divided by its standard deviation (as `whiten=True` does in scikit-learn) and never multiplied again, so that all directions come back equally wide.",
-                "zh": "你的编码做了白化：每个分量都除以了自己的标准差（相当于 scikit-learn 的 `whiten=True`），重建时却没有乘回来，于是各个方向变得一样宽。",
+                "zh": "你的编码做了白化：每个分量都除以了自己的标准差（相当于 scikit-learn 的 `whiten=True`），重建时却没有乘回去，于是还原出来的各个方向都一样宽。",
             },
         ),
         Misconception(
@@ -181,7 +181,7 @@ def pca(train, X, k):
             components(result="codes"),
             {
                 "en": "These are the codes, k numbers for each point. The exercise asks for what can be made of them again: points in as many dimensions as before.",
-                "zh": "这是编码，每个点 k 个数。题目要的是由编码还原出来的点，维数和原来一样。",
+                "zh": "你返回的是编码，每个点 k 个数。题目要的是由编码还原出来的点，维数和原来一样。",
             },
         ),
         Misconception(
@@ -189,7 +189,7 @@ def pca(train, X, k):
             components(codes="(X - X.mean(0)) @ V", result="codes @ V.T + X.mean(0)"),
             {
                 "en": "Right for the points themselves. New points you centre by their own mean: then what you say of one point depends on the others that came with it. The mean is that of `train`.",
-                "zh": "对原来的点是对的。但对新的点，你减的是它们自己的均值：这样一个点的结果会取决于和它一起来的是哪些点。应当用 `train` 的均值。",
+                "zh": "对原来的点是对的。但对新的点，你减的是它们自己的均值：这样一来，一个点的结果就取决于和它放在一起的是哪些点。应当用 `train` 的均值。",
             },
         ),
         Misconception(
@@ -197,7 +197,7 @@ def pca(train, X, k):
             components(mean="X.mean(0)", of="X - mean"),
             {
                 "en": "You take mean and components of `X`. They are learned from `train` alone; `X` is only described by them. (For the points themselves it is the same.)",
-                "zh": "你的均值和主成分都是从 `X` 求出来的。它们只应从 `train` 中学，`X` 只是用它们来表示。（对原来的点，两者没有区别。）",
+                "zh": "你的均值和主成分都是从 `X` 求出来的。它们只应从 `train` 求得，`X` 只是用它们来表示。（对原来的点，两者没有区别。）",
             },
         ),
         Misconception(
@@ -205,14 +205,14 @@ def pca(train, X, k):
             components(codes="X @ V"),
             {
                 "en": "You centre `train`, but compute the codes from `X` as it is; the mean is then in the result once too often. Codes are distances from the mean: `(X - mean) @ V`.",
-                "zh": "你对 `train` 减了均值，算编码时 `X` 却没有减，结果里均值就多加了一次。编码是相对于均值的：`(X - mean) @ V`。",
+                "zh": "你对 `train` 减了均值，算编码时 `X` 却没有减，结果里的均值就多算了一次。编码是相对于均值而言的：`(X - mean) @ V`。",
             },
         ),
     ),
     hints=(
         {
             "en": "Three lines: the mean of `train`; `U, S, Vh = torch.linalg.svd(train - mean, full_matrices=False)`, whose rows `Vh[:k]` are the first k components; codes and back.",
-            "zh": "三步：`train` 的均值；`U, S, Vh = torch.linalg.svd(train - mean, full_matrices=False)`，其中 `Vh[:k]` 的各行就是前 k 个主成分；编码，再还原。",
+            "zh": "三步：求 `train` 的均值；`U, S, Vh = torch.linalg.svd(train - mean, full_matrices=False)`，其中 `Vh[:k]` 的各行就是前 k 个主成分；求编码，再还原。",
         },
         {
             "en": "With `V = Vh[:k].T`, shape (D, k), the codes of `X` are `(X - mean) @ V`, shape (M, k), and `@ V.T` leads back to D dimensions.",
@@ -353,7 +353,7 @@ with torch.no_grad():
             ),
             {
                 "en": "The reconstructions are not numbers any more (NaN): the training has diverged. A smaller learning rate usually cures it.",
-                "zh": "重建出来的已经不是数了（NaN）：训练发散了。通常把学习率调小就好。",
+                "zh": "重建出来的已经不是数了（NaN）：训练发散了。一般把学习率调小就能解决。",
             },
             symptom="not_finite",
         ),
@@ -366,7 +366,7 @@ with torch.no_grad():
             ),
             {
                 "en": "Principal components are better on almost every digit. So it is when the network is linear: a matrix, and another, cannot do better than they do. Put a hidden layer with a ReLU on both sides of the code. If there is one, the network gives much the same picture whatever goes in: has `fit` run on this very `autoencoder`, with `step=Reconstruction()`, and do the outputs have the range of the pixels, -1 to 1?",
-                "zh": "几乎每个数字都是主成分做得更好。如果网络是线性的，就会这样：一个矩阵再乘一个矩阵，不可能胜过主成分。请在编码的两边各加一个带 ReLU 的隐藏层。如果已经有了，那就是不管输入什么，网络给出的图都差不多：`fit` 训练的确实是这个 `autoencoder` 吗？用了 `step=Reconstruction()` 吗？输出的范围和像素一样是 -1 到 1 吗？",
+                "zh": "几乎每个数字都是主成分做得更好。网络如果是线性的，就会这样：一个矩阵再乘一个矩阵，不可能胜过主成分。请在编码的两边各加一个带 ReLU 的隐藏层。如果已经有了，那就是不管输入什么，网络给出的图都差不多：`fit` 训练的确实是这个 `autoencoder` 吗？用了 `step=Reconstruction()` 吗？输出的范围和像素一样是 -1 到 1 吗？",
             },
             symptom="one_class",
         ),
@@ -377,7 +377,7 @@ with torch.no_grad():
             ),
             {
                 "en": "Your network has begun to learn, but most digits are still drawn better by principal components. Train for longer or with a larger learning rate, and look at the curve. If that does not help: is there a ReLU on both sides of the code?",
-                "zh": "你的网络已经开始学了，但多数数字还是主成分做得更好。请多训练几轮，或者把学习率调大一些，并看看曲线。如果还不行：编码的两边都有带 ReLU 的隐藏层吗？",
+                "zh": "你的网络已经开始学了，但多数数字还是主成分做得更好。请多训练几轮，或者把学习率调大一些，再看看曲线。如果还不行：编码的两边都有带 ReLU 的隐藏层吗？",
             },
             symptom="shifted_labels",
         ),
@@ -388,7 +388,7 @@ with torch.no_grad():
             ),
             {
                 "en": 'Better than principal components on many digits, but not on enough. The digits of the check are moved by up to a pixel: `augment="shift"` prepares for that. Otherwise: more epochs, or wider hidden layers.',
-                "zh": '很多数字已经胜过主成分，但还不够。检查用的数字都被平移了最多一个像素：`augment="shift"` 可以让网络有所准备。此外还可以多训练几轮，或把隐藏层加宽。',
+                "zh": '在很多数字上已经胜过主成分，但还不够多。检查用的数字都被平移了最多一个像素：`augment="shift"` 可以让网络有所准备。此外还可以多训练几轮，或把隐藏层加宽。',
             },
             symptom="below",
         ),
@@ -396,7 +396,7 @@ with torch.no_grad():
     hints=(
         {
             "en": "Encoder: `nn.Flatten()`, a `Linear` to a few hundred numbers, a ReLU, a `Linear` to the 16 of the code (and no activation after it). The decoder is the same backwards; a `nn.Tanh()` at its end keeps the pixels from -1 to 1.",
-            "zh": "编码器：`nn.Flatten()`、一个到几百个数的 `Linear`、ReLU，再一个到 16 个数的 `Linear`（之后不加激活函数）。解码器反过来；末尾放一个 `nn.Tanh()`，让像素落在 -1 到 1。",
+            "zh": "编码器：`nn.Flatten()`，一个输出几百个数的 `Linear`，ReLU，再来一个输出 16 个数（即编码）的 `Linear`（之后不加激活函数）。解码器反过来；末尾放一个 `nn.Tanh()`，让像素落在 -1 到 1。",
         },
         {
             "en": '`fit(autoencoder, digits, step=Reconstruction(), epochs=12, lr=0.005, augment="shift", save="autoencoder")` is a good beginning.',
@@ -484,7 +484,7 @@ def discriminator_loss(real_logits, fake_logits):
             both("F.softplus(real_logits).mean() + F.softplus(-fake_logits).mean()"),
             {
                 "en": "Your labels are swapped: this loss falls when D calls real pictures fake and fakes real. D(x) is the probability that x is real, so real pictures have the label 1.",
-                "zh": "你的标签反了：这个损失会让判别器把真的说成假的、假的说成真的。D(x) 是 x 为真的概率，所以真图像的标签是 1。",
+                "zh": "你的标签反了：判别器把真的说成假的、假的说成真的，这个损失反而会下降。D(x) 是 x 为真的概率，所以真图的标签是 1。",
             },
         ),
         Misconception(
@@ -492,7 +492,7 @@ def discriminator_loss(real_logits, fake_logits):
             both("F.softplus(-real_logits).mean() + F.softplus(-fake_logits).mean()"),
             {
                 "en": "Both your terms want D to say “real”. The second one is log(1 - D) for the fakes, so that D is to say “fake” there.",
-                "zh": "你的两项都要求判别器说“真”。第二项是对假图像的 log(1 - D)，那里应当要求它说“假”。",
+                "zh": "你的两项都要求判别器说“真”。第二项是对假图的 log(1 - D)，那里应当要求它说“假”。",
             },
         ),
         Misconception(
@@ -500,7 +500,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"-({REAL}.mean() + {FAKE}.mean())"),
             {
                 "en": "The right number with the wrong sign. That is the value of the game, which D wants to be large; a loss is made small, so it is minus the value.",
-                "zh": "数值对，符号反了。这是博弈的值，判别器希望它大；而损失是要变小的，所以应取负号。",
+                "zh": "数值对，符号反了。这是博弈的值，判别器希望它大；而损失是要最小化的，所以应当取负号。",
             },
         ),
         Misconception(
@@ -508,7 +508,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"{REAL}.mean() - {FAKE}.mean()"),
             {
                 "en": "The term of the fakes has the wrong sign: log(1 - D) is added to the value of the game as log D is, so both get a minus in the loss.",
-                "zh": "假图像那一项的符号反了：在博弈的值里，log(1 - D) 和 log D 一样是加上去的，所以在损失里两项都要取负号。",
+                "zh": "假图那一项的符号反了：在博弈的值里，log(1 - D) 和 log D 一样是加上去的，所以在损失里两项都要取负号。",
             },
         ),
         Misconception(
@@ -524,7 +524,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"{REAL}.sum() + {FAKE}.sum()"),
             {
                 "en": "You add over the batch. E is a mean: over the real pictures, and over the fakes.",
-                "zh": "你对整个批量求了和。E 是平均：对真图像求一次平均，对假图像求一次平均。",
+                "zh": "你对整个批量求了和。E 是平均：对真图求一次平均，对假图求一次平均。",
             },
         ),
         Misconception(
@@ -532,7 +532,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"{REAL} + {FAKE}"),
             {
                 "en": "You add the terms picture by picture and return one number for each. E is a mean: over the real pictures, and over the fakes; the loss is a single number.",
-                "zh": "你把真假图像一张一张地相加，每张返回一个数。E 是平均：对真图像求一次，对假图像求一次；损失是一个数。",
+                "zh": "你把真假图一张一张地相加，每张返回一个数。E 是平均：对真图求一次，对假图求一次；损失是一个数。",
             },
         ),
         Misconception(
@@ -540,7 +540,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"{REAL}.mean()"),
             {
                 "en": "Only the real pictures count in your loss. A discriminator that calls everything real would be perfect.",
-                "zh": "你的损失里只有真图像。那么一个把什么都说成真的判别器就是完美的了。",
+                "zh": "你的损失里只有真图。这样的话，一个把什么都说成真的判别器就是完美的了。",
             },
         ),
         Misconception(
@@ -548,7 +548,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"{FAKE}.mean()"),
             {
                 "en": "Only the fakes count in your loss. A discriminator that calls everything fake would be perfect.",
-                "zh": "你的损失里只有假图像。那么一个把什么都说成假的判别器就是完美的了。",
+                "zh": "你的损失里只有假图。这样的话，一个把什么都说成假的判别器就是完美的了。",
             },
         ),
         Misconception(
@@ -556,7 +556,7 @@ def discriminator_loss(real_logits, fake_logits):
             both("F.softplus(-real_logits.sigmoid()).mean() + F.softplus(fake_logits.sigmoid()).mean()"),
             {
                 "en": "The sigmoid is in it twice: you make probabilities of the logits and give them to a function that expects logits (`binary_cross_entropy_with_logits` takes its own sigmoid).",
-                "zh": "sigmoid 用了两次：你先把 logits 变成概率，又交给了要接收 logits 的函数（`binary_cross_entropy_with_logits` 自己会做 sigmoid）。",
+                "zh": "sigmoid 用了两次：你先把 logits 变成概率，又交给了以 logits 为输入的函数（`binary_cross_entropy_with_logits` 自己会做 sigmoid）。",
             },
         ),
         Misconception(
@@ -572,7 +572,7 @@ def discriminator_loss(real_logits, fake_logits):
             both(f"torch.cat([{REAL}, {FAKE}]).mean()"),
             {
                 "en": "You take one mean over real pictures and fakes together. Whichever are more then count for more. The game has a mean of each kind, and adds the two.",
-                "zh": "你把真图像和假图像放在一起取了一个平均，哪种多，哪种的份量就大。博弈里是两种各取平均，再相加。",
+                "zh": "你把真图和假图放在一起取了一个平均，这样哪种多，哪种的分量就重。博弈里是两种各取平均，再相加。",
             },
         ),
         Misconception(
@@ -580,7 +580,7 @@ def discriminator_loss(real_logits, fake_logits):
             both("-(real_logits.sigmoid().log().mean() + (1 - fake_logits.sigmoid()).log().mean())"),
             {
                 "en": "Right, until D is very sure of itself and wrong: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite. Let one function do both, from the logits: `F.softplus`, `F.logsigmoid` or `F.binary_cross_entropy_with_logits`.",
-                "zh": "大体是对的，但当判别器非常有把握却判错时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请用一个函数直接从 logits 算：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
+                "zh": "一般情况下是对的，但当判别器非常有把握却判错时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请用一个函数直接从 logits 算：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
             },
         ),
         Misconception(
@@ -590,7 +590,7 @@ def discriminator_loss(real_logits, fake_logits):
             ),
             {
                 "en": "A small number inside the logarithm keeps it finite, but wrong, and its gradient 0, just where D errs most. From the logits it can be computed exactly: `F.softplus`, `F.logsigmoid` or `F.binary_cross_entropy_with_logits`.",
-                "zh": "在对数里加一个很小的数，结果是有限了，却不对，而且恰恰在判别器错得最厉害的地方梯度为 0。直接从 logits 可以算得准确：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
+                "zh": "在对数里加一个很小的数，结果虽然有限，却是错的；而且恰恰在判别器错得最厉害的地方，梯度为 0。从 logits 出发可以准确地算出来：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
             },
         ),
         Misconception(
@@ -609,7 +609,7 @@ def discriminator_loss(real_logits, fake_logits):
             both("F.softplus(-real_logits).mean() + F.softplus(fake_logits.detach()).mean()"),
             {
                 "en": "The right number, but no gradient flows back to `fake_logits`, so D learns nothing from the fakes. It is the fake pictures that are cut off from G in D's step; D's logits for them are not.",
-                "zh": "数值是对的，但梯度传不回 `fake_logits`，判别器从假图像里什么也学不到。在判别器的一步里，要与 G 断开的是假图像，而不是 D 对它们给出的 logits。",
+                "zh": "数值是对的，但梯度传不回 `fake_logits`，判别器从假图里什么也学不到。在判别器的一步里，要与 G 断开的是假图，而不是 D 对它们给出的 logits。",
             },
         ),
     ),
@@ -620,7 +620,7 @@ def discriminator_loss(real_logits, fake_logits):
         },
         {
             "en": "Or think of it as classification with two classes: `F.binary_cross_entropy_with_logits` with labels of ones for real pictures, and with labels of zeros for fakes. The two means are added.",
-            "zh": "也可以看成二分类：对真图像用全 1 的标签、对假图像用全 0 的标签，各调用一次 `F.binary_cross_entropy_with_logits`，把两个平均值相加。",
+            "zh": "也可以看成二分类：对真图用全 1 的标签、对假图用全 0 的标签，各调用一次 `F.binary_cross_entropy_with_logits`，把两个平均值相加。",
         },
     ),
 )
@@ -682,9 +682,9 @@ GENERATOR_LOSS = Exercise(
     },
     groups={
         "min-max": {"zh": "极小极大"},
-        "non-saturating": {"zh": "不饱和"},
+        "non-saturating": {"zh": "非饱和"},
         "min-max, a sure D": {"zh": "极小极大，D 很有把握"},
-        "non-saturating, a sure D": {"zh": "不饱和，D 很有把握"},
+        "non-saturating, a sure D": {"zh": "非饱和，D 很有把握"},
     },
     options={"gradient_to": ["fake_logits"], "gradient_from": 1},
     rules=Rules(forbid=(*PACKAGE, "torch.autograd", "torch.func", ".backward", ".requires_grad_")),
@@ -710,7 +710,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(when="not saturating"),
             {
                 "en": "You have taken one loss for the other. The saturating one is the game's own, E log(1 - D(G(z))); the other one is -E log D(G(z)).",
-                "zh": "两个损失弄反了。饱和的那个是博弈本身的 E log(1 - D(G(z)))；另一个是 -E log D(G(z))。",
+                "zh": "你把两个损失弄反了。饱和的那个是博弈本身的 E log(1 - D(G(z)))；另一个是 -E log D(G(z))。",
             },
         ),
         Misconception(
@@ -718,7 +718,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(when="False"),
             {
                 "en": "You give the non-saturating loss in both cases. With `saturating=True` the game's own is asked for: E log(1 - D(G(z))).",
-                "zh": "两种情况你给的都是不饱和损失。`saturating=True` 时要的是博弈本身的 E log(1 - D(G(z)))。",
+                "zh": "两种情况你给的都是非饱和损失。`saturating=True` 时要的是博弈本身的 E log(1 - D(G(z)))。",
             },
         ),
         Misconception(
@@ -734,7 +734,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(game="F.softplus(s)", game_slope="s.sigmoid()"),
             {
                 "en": "The sign of the saturating loss is the wrong way round: yours is the discriminator's part, -E log(1 - D(G(z))), and whoever makes it small helps D. G minimises E log(1 - D(G(z))), a negative number.",
-                "zh": "饱和损失的符号反了：你写的是判别器的那一项 -E log(1 - D(G(z)))，把它变小就是在帮判别器。生成器要最小化的是 E log(1 - D(G(z)))，它是负数。",
+                "zh": "饱和损失的符号反了：你写的是判别器的那一项 -E log(1 - D(G(z)))，最小化它就是在帮判别器。生成器要最小化的是 E log(1 - D(G(z)))，它是负数。",
             },
         ),
         Misconception(
@@ -742,7 +742,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(other="-F.softplus(-s)", other_slope="(-s).sigmoid()"),
             {
                 "en": "The sign of the non-saturating loss is the wrong way round: G wants log D(G(z)) to be large, so the loss is minus that.",
-                "zh": "不饱和损失的符号反了：生成器希望 log D(G(z)) 变大，所以损失要取负号。",
+                "zh": "非饱和损失的符号反了：生成器希望 log D(G(z)) 变大，所以损失要取负号。",
             },
         ),
         Misconception(
@@ -768,7 +768,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(game_slope="-(-s).sigmoid()", other_slope="-s.sigmoid()"),
             {
                 "en": "Your slopes are exchanged: σ where 1 - σ belongs. Check with a fake that D sees through, logit -5: the saturating loss, log(1 - 0.007), is almost flat there.",
-                "zh": "两个斜率弄反了：该是 1 - σ 的地方写成了 σ。用一张被识破的假图验证一下，logit 为 -5：饱和损失 log(1 - 0.007) 在那里几乎是平的。",
+                "zh": "两个斜率弄反了：该是 1 - σ 的地方写成了 σ。用一张被 D 识破的假图（logit 为 -5）验证一下：饱和损失 log(1 - 0.007) 在那里几乎是平的。",
             },
         ),
         Misconception(
@@ -784,7 +784,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(result="each.mean(), slope / len(s)"),
             {
                 "en": "Your slopes are divided by the number of fakes: those of the mean. Asked for is the slope of each fake's own term, which does not depend on how many others there are.",
-                "zh": "你的斜率除以了假图的个数，那是平均值的导数。题目要的是每张假图自己那一项的斜率，与批量里有多少张无关。",
+                "zh": "你的斜率除以了假图的张数，那是平均值的导数。题目要的是每张假图自己那一项的斜率，与另外还有多少张无关。",
             },
         ),
         Misconception(
@@ -808,7 +808,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(game="(1 - s.sigmoid()).log()", other="-s.sigmoid().log()"),
             {
                 "en": "Right, until D is very sure of itself: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite. Compute from the logits: `F.softplus` or `F.logsigmoid`.",
-                "zh": "大体是对的，但判别器非常有把握时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请直接从 logits 算：`F.softplus` 或 `F.logsigmoid`。",
+                "zh": "一般情况下是对的，但当判别器非常有把握时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请直接从 logits 算：`F.softplus` 或 `F.logsigmoid`。",
             },
         ),
         Misconception(
@@ -832,7 +832,7 @@ def generator_loss(fake_logits, saturating):
             two_losses(game="-F.softplus(s.sigmoid())", other="F.softplus(-s.sigmoid())"),
             {
                 "en": "The sigmoid is in your losses twice: you make probabilities of the logits and give them to a function that expects logits.",
-                "zh": "你的损失里 sigmoid 用了两次：先把 logits 变成了概率，又交给了要接收 logits 的函数。",
+                "zh": "你的损失里 sigmoid 用了两次：先把 logits 变成了概率，又交给了以 logits 为输入的函数。",
             },
         ),
     ),
@@ -961,7 +961,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(fake="generator(z)"),
             {
                 "en": "D learns the right thing, but a gradient is left in the generator: `backward` went on through the fakes into G. That costs time, and what is left there is a push towards being found out; one careless `step` and G takes it. Cut the fakes off: `.detach()`, or make them under `torch.no_grad()`.",
-                "zh": "判别器学得没错，但生成器里留下了梯度：`backward` 穿过假图一直传进了 G。这既浪费时间，留下的又是把 G 推向“更容易被识破”的梯度，一不小心 `step` 一下，G 就会照着走。请把假图断开：用 `.detach()`，或者在 `torch.no_grad()` 里生成。",
+                "zh": "判别器学得没错，但生成器里留下了梯度：`backward` 穿过假图，一直传进了 G。这既浪费时间，留下的梯度又是把 G 往“更容易被识破”的方向推，一不小心 `step` 一下，G 就会照着走。请把假图的梯度断开：用 `.detach()`，或者在 `torch.no_grad()` 里生成假图。",
             },
         ),
         Misconception(
@@ -969,7 +969,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(fake="generator(z)", update="discriminator_optimizer.step(); generator_optimizer.step()"),
             {
                 "en": "Both optimizers take a step, and G's makes the discriminator's loss small: G learns to be found out. In this step only D moves, and the fakes are cut off (`.detach()`).",
-                "zh": "两个优化器都走了一步，而生成器走的那一步是在减小判别器的损失：它在学怎样被识破。这一步里只有 D 可以动，假图要断开（`.detach()`）。",
+                "zh": "两个优化器都走了一步，而生成器走的那一步是在减小判别器的损失：它在学怎样被识破。这一步里只有 D 可以动，假图的梯度要断开（`.detach()`）。",
             },
         ),
         Misconception(
@@ -989,7 +989,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             ),
             {
                 "en": "It is the generator that moves in your step, so as to make the discriminator's loss small. Here D's optimizer takes the step.",
-                "zh": "你的这一步里动的是生成器，而且是为了减小判别器的损失。这里应当由 D 的优化器来走。",
+                "zh": "你这一步里动的是生成器，而且是为了减小判别器的损失。这里应当由 D 的优化器来走。",
             },
         ),
         Misconception(
@@ -997,7 +997,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(loss="F.softplus(discriminator(real)).mean() + F.softplus(-discriminator(fake)).mean()"),
             {
                 "en": "Your labels are swapped: D learns to call real pictures fake and fakes real. Real ones have the label 1.",
-                "zh": "你的标签反了：判别器在学着把真的说成假的、假的说成真的。真图像的标签是 1。",
+                "zh": "你的标签反了：判别器在学着把真的说成假的、假的说成真的。真图的标签是 1。",
             },
         ),
         Misconception(
@@ -1005,7 +1005,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(clear="pass"),
             {
                 "en": "The first step is right, the following ones are not: gradients of earlier steps are still there. In a GAN that is worse than usual, since the generator's step leaves gradients in D as well. Clear D's at the beginning of its step.",
-                "zh": "第一步是对的，后面的不对：之前的梯度还留着。在 GAN 里这比平时更糟，因为生成器的那一步也会在 D 里留下梯度。请在 D 的一步开始时把它的梯度清零。",
+                "zh": "第一步是对的，后面的不对：前几步的梯度还留着。在 GAN 里这比平时更糟，因为生成器的那一步也会在 D 里留下梯度。D 每走一步，一开始都要把它的梯度清零。",
             },
         ),
         Misconception(
@@ -1023,7 +1023,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(loss="F.softplus(-discriminator(real)).mean()"),
             {
                 "en": "Your D only ever sees real pictures. It soon calls everything real, and G learns nothing from it.",
-                "zh": "你的判别器只看过真图像。它很快就会把什么都说成真的，生成器从它那里什么也学不到。",
+                "zh": "你的判别器只看过真图。它很快就会把什么都说成真的，生成器从它那里什么也学不到。",
             },
         ),
         Misconception(
@@ -1031,7 +1031,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(loss="F.softplus(discriminator(fake)).mean()"),
             {
                 "en": "Your D only ever sees fakes. Show it the real pictures, too.",
-                "zh": "你的判别器只看过假图。真图像也要给它看。",
+                "zh": "你的判别器只看过假图。真图也要给它看。",
             },
         ),
         Misconception(
@@ -1065,7 +1065,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
 """,
             {
                 "en": "D takes two steps, one for the real pictures and one for the fakes. One step is asked for, by the sum of both losses; otherwise the second is judged by a D that has moved already.",
-                "zh": "判别器走了两步：一步看真图像，一步看假图像。题目要的是按两项损失之和走一步；否则第二项是由已经动过的 D 来判断的。",
+                "zh": "判别器走了两步：一步看真图，一步看假图。题目要的是按两项损失之和走一步；否则第二项是由已经动过的 D 来判断的。",
             },
         ),
         Misconception(
@@ -1081,7 +1081,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
             d_step(fake="generator(torch.randn_like(z)).detach()"),
             {
                 "en": "You draw noise of your own. Here it is handed over as `z`, so that your result can be compared.",
-                "zh": "你自己又抽了一次噪声。这里噪声已经作为 `z` 给出，这样结果才能比较。",
+                "zh": "你自己又抽了一次噪声。这里的噪声已经作为 `z` 给出，这样才能比较结果。",
             },
         ),
         Misconception(
@@ -1098,7 +1098,7 @@ def discriminator_step(generator, discriminator, generator_optimizer, discrimina
     hints=(
         {
             "en": "Clear D's gradients; fakes from `z`, cut off from G; logits of the real pictures and of the fakes; your `discriminator_loss`; backward; a step of D's optimizer; the loss as a number (`.item()`).",
-            "zh": "清零 D 的梯度；由 `z` 生成假图，并与 G 断开；算真图像和假图的 logits；用你的 `discriminator_loss`；反向传播；D 的优化器走一步；返回损失的数值（`.item()`）。",
+            "zh": "清零 D 的梯度；由 `z` 生成假图，并断开通往 G 的梯度；算真图和假图的 logits；用你的 `discriminator_loss`；反向传播；D 的优化器走一步；返回损失的数值（`.item()`）。",
         },
     ),
 )
@@ -1178,7 +1178,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             ),
             {
                 "en": "It is the discriminator that moves in your step: it learns to call fakes real. Here G's optimizer takes the step.",
-                "zh": "你的这一步里动的是判别器：它在学着把假图说成真的。这里应当由 G 的优化器来走。",
+                "zh": "你这一步里动的是判别器：它在学着把假图说成真的。这里应当由 G 的优化器来走。",
             },
         ),
         Misconception(
@@ -1186,7 +1186,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             g_step(fake="generator(z).detach()"),
             {
                 "en": "The loss is right, but no gradient has reached G when its optimizer takes the step: the fakes are cut off, as in D's step, or the gradients were cleared after `backward`. Here the gradient must get from D's verdict through the picture back to G.",
-                "zh": "损失是对的，但 G 的优化器走那一步时，没有梯度传到 G。可能是像 D 的那一步一样把假图断开了，也可能是在 `backward` 之后又清零了。这里梯度必须从 D 的判断出发，穿过图像，回到 G。",
+                "zh": "损失是对的，但 G 的优化器走那一步时，没有梯度传到 G。可能是像 D 的那一步一样把假图的梯度断开了，也可能是在 `backward` 之后又清零了。这里梯度必须从 D 的判断出发，穿过图像，回到 G。",
             },
         ),
         Misconception(
@@ -1202,7 +1202,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             g_step(loss="-F.softplus(discriminator(fake)).mean()"),
             {
                 "en": "That is the game's own loss, the saturating one. You have just seen that it starves G when D is sure; the non-saturating one is meant here.",
-                "zh": "你用的是博弈本身的饱和损失。刚才已经看到，判别器很有把握时它会让生成器“挨饿”；这里要用不饱和的那个。",
+                "zh": "你用的是博弈本身的损失，也就是饱和损失。刚才已经看到，判别器很有把握时，它会让生成器“挨饿”；这里要用非饱和的那个。",
             },
         ),
         Misconception(
@@ -1242,7 +1242,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             g_step(clear="pass"),
             {
                 "en": "The first step is right, the following ones are not: G's gradients of earlier steps are still there. Clear them in every step.",
-                "zh": "第一步是对的，后面的不对：G 之前各步的梯度还留着。每一步都要清零。",
+                "zh": "第一步是对的，后面的不对：G 在前几步的梯度还留着。每一步都要清零。",
             },
         ),
         Misconception(
@@ -1250,7 +1250,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             g_step(before="discriminator.requires_grad_(False)"),
             {
                 "en": "The step is right, but D can learn nothing afterwards: `requires_grad` is still off. Switch it on again at the end (or leave it alone: D's optimizer simply takes no step here).",
-                "zh": "这一步是对的，但之后 D 再也学不动了：`requires_grad` 一直关着。最后要再打开（或者干脆不去动它：这里 D 的优化器不走就行了）。",
+                "zh": "这一步是对的，但之后 D 再也学不动了：`requires_grad` 一直关着。最后要再打开（或者干脆不去动它：这里只要 D 的优化器不走就行了）。",
             },
         ),
         Misconception(
@@ -1258,7 +1258,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             g_step(fake="generator(torch.randn_like(z))"),
             {
                 "en": "You draw noise of your own. Here it is handed over as `z`, so that your result can be compared.",
-                "zh": "你自己又抽了一次噪声。这里噪声已经作为 `z` 给出，这样结果才能比较。",
+                "zh": "你自己又抽了一次噪声。这里的噪声已经作为 `z` 给出，这样才能比较结果。",
             },
         ),
         Misconception(
@@ -1273,7 +1273,7 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
     hints=(
         {
             "en": "As before, with the roles changed: clear G's gradients; fakes from `z`, *not* cut off; D's logits for them; your `generator_loss` with `saturating=False`, of which the first value is the loss; backward; a step of G's optimizer.",
-            "zh": "和前面一样，只是角色互换：清零 G 的梯度；由 `z` 生成假图，*不*断开；D 给出的 logits；用你的 `generator_loss`，取 `saturating=False`，返回的第一个值就是损失；反向传播；G 的优化器走一步。",
+            "zh": "和前面一样，只是角色互换：清零 G 的梯度；由 `z` 生成假图，梯度*不要*断开；算 D 对它们的 logits；用你的 `generator_loss`，取 `saturating=False`，返回的第一个值就是损失；反向传播；G 的优化器走一步。",
         },
     ),
 )
@@ -1376,7 +1376,7 @@ def log_density(layers, z0):
             density(change=f"-{DET}"),
             {
                 "en": "You get exactly what the formula on the slide gives: it subtracts the determinants themselves. The densities are divided by them, and of a quotient the logarithm subtracts the logarithm: `log |det|`. With the printed formula the density does not integrate to 1.",
-                "zh": "你的结果恰好是照课件上的公式算出来的：那里减去的是行列式本身。密度要除以行列式的绝对值，取对数之后，减去的应当是行列式绝对值的对数 `log |det|`。照印出来的公式算，密度的积分不等于 1。",
+                "zh": "你的结果正是照课件上的公式算出来的：那里减去的是行列式本身。密度要除以行列式的绝对值，取对数之后，减去的应当是行列式绝对值的对数 `log |det|`。照印出来的公式算，密度的积分不等于 1。",
             },
         ),
         Misconception(
@@ -1392,7 +1392,7 @@ def log_density(layers, z0):
             density(start="torch.zeros(len(z0))"),
             {
                 "en": "You have the change of volume alone. The density of the noise itself, `log p(z0)`, is the term to begin with.",
-                "zh": "你只算了体积的变化。还要从噪声自己的对数密度 `log p(z0)` 开始。",
+                "zh": "你只算了体积的变化。应当从噪声本身的对数密度 `log p(z0)` 算起。",
             },
         ),
         Misconception(
@@ -1432,7 +1432,7 @@ def log_density(layers, z0):
             density(change="-torch.linalg.det(jacobians(layer, z)).log()"),
             {
                 "en": "NaN: one of the layers turns space inside out, so that its determinant is negative, and a negative number has no logarithm. What counts is how much the volume changes, the absolute value.",
-                "zh": "结果是 NaN：有一层把空间“翻了面”，行列式为负，而负数没有对数。要紧的是体积变化了多少倍，所以要取绝对值。",
+                "zh": "结果是 NaN：有一层把空间“翻了面”，行列式为负，而负数没有对数。重要的是体积变化了多少倍，所以要取绝对值。",
             },
         ),
         Misconception(
@@ -1502,8 +1502,8 @@ def log_density(layers, z0):
             "zh": "`jacobians(layer, z)` 给出某一层在各点的雅可比矩阵，形状 $(N, D, D)$；`torch.linalg.det` 给出它们的行列式，形状 $(N,)$。循环里先减，再用 `z = layer(z)` 走到下一层。",
         },
         {
-            "en": "Is it the determinant that is subtracted, or its logarithm? Do the sum: the cell below integrates both densities.",
-            "zh": "减去的究竟是行列式，还是它的对数？算一下积分就知道：下面的单元格把两种密度都积了一遍。",
+            "en": "Is it the determinant that is subtracted, or its logarithm? Do the sum: `area(log_density)` is 1 only for one of the two.",
+            "zh": "减去的究竟是行列式，还是它的对数？算一下积分就知道：两者之中，只有一个能让 `area(log_density)` 等于 1。",
         },
     ),
 )
@@ -1777,7 +1777,7 @@ history = fit_gan(gan, digits, epochs=10, lr=0.002, loss="hinge", batch_size=32,
             drawing_with(EACH.format(one="(gaussian(label, g) + 1) / 2"), GAUSSIANS),
             {
                 "en": "Most of your images are no digits at all. Either they are still noise (has `fit_gan` run on this very `gan`, and long enough?), or their pixels are not between -1 (black) and 1 (white): a generator learns the range of the images that it is shown, so train with `digits`.",
-                "zh": "你的图像大多根本不像数字。要么还是一团噪声（`fit_gan` 训练的确实是这个 `gan` 吗？训练够久吗？），要么像素不在 -1（黑）到 1（白）之间：给生成器看什么范围的图像，它就学会什么范围，所以请用 `digits` 来训练。",
+                "zh": "你的图像大多根本不像数字。要么还是一团噪声（`fit_gan` 训练的确实是这个 `gan` 吗？训练得够久吗？），要么像素不在 -1（黑）到 1（白）之间：生成器看到的图像是什么范围，它就学会什么范围，所以请用 `digits` 来训练。",
             },
             symptom="no_digits",
         ),
@@ -1800,7 +1800,7 @@ history = fit_gan(gan, digits, epochs=10, lr=0.002, loss="hinge", batch_size=32,
             ),
             {
                 "en": "You have digits, but the same ones again and again: the generator hardly looks at its noise. That is mode collapse, inside each class. A pair of networks that starts anew, a smaller learning rate for the discriminator, or a `gradient_penalty` often helps; and leave `gan.sample` its fresh noise.",
-                "zh": "数字是有了，但画来画去都是同一张：生成器几乎不理会噪声。这就是（每一类内部的）模式崩塌。重新初始化再训练、把判别器的学习率调小，或者加上 `gradient_penalty`，往往有用；另外别让 `gan.sample` 每次都用同样的噪声。",
+                "zh": "数字是有了，但画来画去都是同一张：生成器几乎不理会噪声。这就是（每一类内部的）模式崩塌。把两个网络重新初始化再训练、把判别器的学习率调小，或者加上 `gradient_penalty`，往往有用；另外，要让 `gan.sample` 每次都用新的噪声。",
             },
             symptom="repeated",
         ),
@@ -1818,7 +1818,7 @@ history = fit_gan(gan, digits, epochs=10, lr=0.002, loss="hinge", batch_size=32,
             drawing_with(EACH.format(one="gaussian((label + 1) % 10, g)"), GAUSSIANS),
             {
                 "en": "Your digits can be read, but each is the asked-for digit moved on by a constant. Class 0 is the digit 0: did the labels stay as they are in the data?",
-                "zh": "你的数字看得清，但和要求的类别整体错开了一个常数。类别 0 就是数字 0：训练时标签有没有被改动？",
+                "zh": "你的数字认得出来，但都与要求的数字错开了同一个常数。类别 0 就是数字 0：训练时标签有没有被改动？",
             },
             symptom="shifted_labels",
         ),
@@ -1830,7 +1830,7 @@ history = fit_gan(gan, digits, epochs=10, lr=0.002, loss="hinge", batch_size=32,
             ),
             {
                 "en": "You draw digits, but not the ones that are asked for: the label makes no difference. `conditional_gan` is the model that is told the class; both players have to be given it.",
-                "zh": "你画的是数字，但不是要求的那个：标签没有起作用。要用 `conditional_gan`，它才知道类别；生成器和判别器都要收到标签。",
+                "zh": "你画的是数字，但不是要求的那些：标签没有起作用。`conditional_gan` 才是会被告知类别的模型；标签要同时交给生成器和判别器。",
             },
             symptom="chance",
         ),
@@ -1976,7 +1976,7 @@ def coverage(classes, num_classes):
             covering(entropy="torch.special.xlogy(p, p).sum()"),
             {
                 "en": "The shares are right, but the second number is below 1: the minus sign of the entropy is missing, so you have one divided by the effective number.",
-                "zh": "占比是对的，但第二个数小于 1：漏掉了熵的负号，得到的是有效类别数的倒数。",
+                "zh": "占比是对的，但第二个数小于 1：漏掉了熵的负号，所以得到的是有效类别数的倒数。",
             },
         ),
         Misconception(
@@ -2085,7 +2085,7 @@ def roc_auc(inlier_scores, outlier_scores):
             pairs_with("((b < a).float() + 0.5 * (b == a)).mean()"),
             {
                 "en": "Yours is 1 minus the right value: you count the pairs in which the inlier has the higher score. A high score means unusual, so the outlier should win.",
-                "zh": "你的结果是 1 减去正确值：你数的是正常样本得分更高的对。得分高表示异常，应当数异常样本得分更高的对。",
+                "zh": "你的结果是 1 减去正确值：你数的是正常样本得分更高的样本对。得分高表示异常，应当是异常样本得分更高才算。",
             },
         ),
         Misconception(
@@ -2120,7 +2120,7 @@ def roc_auc(inlier_scores, outlier_scores):
             pairs_with("(b > a).float().mean()"),
             {
                 "en": "Right without ties. Two equal scores tell nothing, as a coin would: such a pair counts one half, and with you it counts 0. A detector that gives everything the same score must come out at 0.5.",
-                "zh": "没有相等的得分时是对的。两个得分相等，等于什么也没说，好比抛硬币：这样的一对应当算二分之一，而你算了 0。给所有样本同样得分的检测器，结果应该是 0.5。",
+                "zh": "没有相等的得分时是对的。两个得分相等，等于什么也没说，好比抛硬币：这样一对应当算二分之一，而你算了 0。如果检测器给所有样本同样的得分，结果必须是 0.5。",
             },
         ),
         Misconception(
@@ -2128,7 +2128,7 @@ def roc_auc(inlier_scores, outlier_scores):
             pairs_with("(b >= a).float().mean()"),
             {
                 "en": "Right without ties. Two equal scores tell nothing, as a coin would: such a pair counts one half, and with you it counts 1. A detector that gives everything the same score must come out at 0.5.",
-                "zh": "没有相等的得分时是对的。两个得分相等，等于什么也没说，好比抛硬币：这样的一对应当算二分之一，而你算了 1。给所有样本同样得分的检测器，结果应该是 0.5。",
+                "zh": "没有相等的得分时是对的。两个得分相等，等于什么也没说，好比抛硬币：这样一对应当算二分之一，而你算了 1。如果检测器给所有样本同样的得分，结果必须是 0.5。",
             },
         ),
         Misconception(
@@ -2141,7 +2141,7 @@ def roc_auc(inlier_scores, outlier_scores):
 """,
             {
                 "en": "You look for the best threshold and give the accuracy there. The area says how good the order is, whatever the threshold, and it does not depend on how many of each kind there are.",
-                "zh": "你找了一个最好的阈值，返回了那里的准确率。曲线下面积衡量的是排序有多好，与阈值无关，也与两类样本各有多少无关。",
+                "zh": "你找的是最好的阈值，返回的是用这个阈值时的准确率。曲线下面积衡量的是排序有多好，与阈值无关，也与两类样本各有多少无关。",
             },
         ),
         Misconception(
@@ -2154,7 +2154,7 @@ def roc_auc(inlier_scores, outlier_scores):
 """,
             {
                 "en": "You compare the first with the first, the second with the second, and so on. Every outlier is compared with every inlier: `inlier_scores[:, None]` against `outlier_scores[None, :]` makes all pairs.",
-                "zh": "你只比较了第一个和第一个、第二个和第二个……。每个异常样本都要和每个正常样本比较：用 `inlier_scores[:, None]` 对 `outlier_scores[None, :]` 就得到所有的对。",
+                "zh": "你是拿第一个和第一个比，第二个和第二个比，依此类推。每个异常样本都要和每个正常样本比较：用 `inlier_scores[:, None]` 与 `outlier_scores[None, :]` 相比，就得到所有的样本对。",
             },
         ),
         Misconception(
@@ -2162,7 +2162,7 @@ def roc_auc(inlier_scores, outlier_scores):
             pairs_with("((b > a).float() + 0.5 * (b == a)).sum()"),
             {
                 "en": "You return the number of pairs that are won. Divide by the number of all pairs, `N · M`.",
-                "zh": "你返回的是获胜的对数。还要除以总对数 `N · M`。",
+                "zh": "你返回的是异常样本胜出的样本对有多少个。还要除以样本对的总数 `N · M`。",
             },
         ),
         Misconception(
@@ -2174,7 +2174,7 @@ def roc_auc(inlier_scores, outlier_scores):
 """,
             {
                 "en": "Each outlier is compared with the other outliers, too. Only pairs of one outlier and one inlier count.",
-                "zh": "你把异常样本之间也作了比较。只有“一个异常、一个正常”组成的对才算数。",
+                "zh": "你把异常样本之间也作了比较。只有由一个异常样本和一个正常样本组成的样本对才算数。",
             },
         ),
         Misconception(
@@ -2194,11 +2194,11 @@ def roc_auc(inlier_scores, outlier_scores):
     hints=(
         {
             "en": "The area is the probability that an outlier drawn at random has a higher score than an inlier drawn at random. So: of all $N \\cdot M$ pairs, the share in which it has.",
-            "zh": "这个面积就是：随机抽一个异常样本和一个正常样本，前者得分更高的概率。所以就是在全部 $N \\cdot M$ 对里，前者得分更高的对所占的比例。",
+            "zh": "这个面积就是随机抽一个异常样本和一个正常样本时，前者得分更高的概率。所以要求的是：在全部 $N \\cdot M$ 个样本对里，前者得分更高的占多大比例。",
         },
         {
             "en": "`outlier_scores[None, :] > inlier_scores[:, None]` is a table of all pairs, $(N, M)$. Equal ones count one half: add `0.5 * (... == ...)`, and take the mean.",
-            "zh": "`outlier_scores[None, :] > inlier_scores[:, None]` 是所有对的表格，形状 $(N, M)$。相等的算二分之一：加上 `0.5 * (... == ...)`，再取平均。",
+            "zh": "`outlier_scores[None, :] > inlier_scores[:, None]` 是所有样本对的表格，形状 $(N, M)$。相等的算二分之一：加上 `0.5 * (... == ...)`，再取平均。",
         },
     ),
 )

@@ -15,7 +15,7 @@
 # - train a GAN of your own, and measure whether it has collapsed;
 # - find what does not belong, and say how well you find it.
 #
-# **Time:** about three hours. **Points:** 30, in eleven programming exercises and one written answer.
+# **Time:** about three and a half hours. **Points:** 30, in eleven programming exercises and one written answer.
 #
 # Each exercise has a cell to fill in and a cell that checks it. Run the check as often as you like: it tells you at once what is right, what was
 # expected, and often which slip leads to just your result. A part of the points is for this check, the rest for the same check on inputs that are
@@ -24,20 +24,20 @@
 # %% [markdown] lang="zh"
 # # 生成模型：画出从未有过的图像
 #
-# 到目前为止，都是给网络看一张图，让它说出这是什么。现在反过来：什么也不给，要它画出一张图，一张从来没有人画过的图。要做到这一点，网络必须弄清楚所有的数字究竟长什么样，
-# 而不只是怎样区分 3 和 5。在这个实验里，你要把数字压缩成十六个数再还原；让两个网络互相对抗，直到其中一个学会画画；能精确计算概率的地方就精确计算，不能的地方就给出下界；
-# 还要用数来衡量那些肉眼容易放过的东西。
+# 到目前为止，都是给网络看一张图，让它说出这是什么。现在反过来：什么也不给它看，却要它画出一张图，一张从来没有人画过的图。要做到这一点，网络必须弄清楚所有的数字究竟长什么样，
+# 而不只是怎样区分 3 和 5。在这个实验里，你要把数字压缩成十六个数再还原；让两个网络互相对抗，直到其中一个学会画画；能精确算出概率的就精确计算，不能的就给出下界；
+# 还要定量地衡量那些肉眼容易放过的东西。
 #
 # **学完之后，你能够**
 #
 # - 说出生成模型有什么用，哪一种模型能做什么；
 # - 用同一把尺子比较自编码器和主成分分析；
-# - 写出 GAN 两个玩家的损失和各自的一步训练，并说明为什么博弈本身的损失会让生成器“挨饿”；
-# - 用变量替换精确地计算概率密度，并以梯度仍能通过的方式采样；
-# - 训练自己的 GAN，并用数衡量它有没有崩塌；
-# - 找出不属于这里的东西，并说出找得有多准。
+# - 写出 GAN 中博弈双方的损失和各自的一步训练，并说明为什么博弈本身的损失会让生成器“挨饿”；
+# - 用变量替换精确地计算概率密度，并且在采样时让梯度仍能传过去；
+# - 训练自己的 GAN，并定量地判断它有没有崩塌；
+# - 找出不属于这里的东西，并说明找得有多好。
 #
-# **用时：** 约三个小时。**分值：** 30 分，十一道编程练习，一道书面题。
+# **用时：** 约三个半小时。**分值：** 30 分，十一道编程练习，一道书面题。
 #
 # 每道练习有一个要填写的单元格和一个检查单元格。检查可以反复运行：它会马上告诉你哪里对了、应该得到什么，往往还能指出是哪种疏忽恰好导致了你的结果。
 # 一部分分数来自这次检查，其余分数来自批改时的同样检查，只是输入会重新抽取。标有“课上”的地方是课上讲过的内容。
@@ -94,21 +94,21 @@ def jacobians(layer: nn.Module, z: torch.Tensor) -> torch.Tensor:
 # %% [markdown] lang="zh"
 # ## 1 生成模型有什么用
 #
-# 分类器学的是 $p(y \mid x)$：给定这张图，它是几？生成模型学的是 $p(x)$：这样的一张图究竟有多大可能出现？*课上*讲过，人们主要想用它做两件事：
+# 分类器学的是 $p(y \mid x)$：给定这张图，它是几？生成模型学的是 $p(x)$：这样一张图究竟有多大可能出现？*课上*讲过，人们主要想用它做两件事：
 #
-# - **采样：** 从 $p(x)$ 中抽取新的 $x$，也就是看上去像出自这批数据的图。
-# - **发现离群点：** $p(x)$ 很小的 $x$ 不是“自己人”：一笔伪造的付款、一个肿瘤、混在数字里的一个字母。
+# - **采样：** 从 $p(x)$ 中抽取新的 $x$，也就是看上去像是来自这批数据的图。
+# - **异常检测：** $p(x)$ 很小的 $x$ 是异常样本，不是“自己人”：一笔伪造的付款、一个肿瘤、混在数字里的一个字母。
 #
 # 后者需要知道 $p(x)$ 这个数，也就是**概率密度**；前者不需要。这个实验里的几种模型，差别正在于此：
 #
 # | | 能不能画出新的图 | 能不能说出一张图有多大可能 |
 # |---|---|---|
-# | 自编码器 | 不太行 | 不能，只知道重画得有多像 |
+# | 自编码器 | 不太行 | 不能，只能看它重画得有多像 |
 # | GAN（生成对抗网络，Goodfellow 等 2014） | 能，很清晰 | 不能 |
 # | VAE（变分自编码器，Kingma 与 Welling 2014） | 能，偏模糊 | 给出下界 |
 # | 流模型（RealNVP，Dinh 等 2017） | 能 | 精确 |
 #
-# 这有多难呢？先看一个最简单的生成模型：每个像素都随机找一张训练图，取它在那个位置上的值。这样，单看每一个像素，分布是完全正确的。
+# 这有多难呢？先看一个最简单的生成模型：每个像素都各自随机挑一张训练图，取那张图在这个位置上的值。这样，单看任何一个像素，分布都完全正确。
 
 # %%
 X_train, X_test = digits.train.X.flatten(1), digits.test.X.flatten(1)  # (3500, 784) and (1000, 784)
@@ -122,8 +122,8 @@ plot.sample_grid(torch.cat([digits.test.X[:10], each_by_itself]), columns=10)
 # There are not 784 things to decide when one writes a digit; a slant, a width, a loop more or less. So: how many numbers does a digit need?
 
 # %% [markdown] lang="zh"
-# 上面一行是真的数字，下面一行是这个模型画的。每个像素都对，却没有一张图是对的：数字之所以是数字，在于 784 个像素怎样**互相配合**。写一个数字的时候，要决定的东西远没有 784 样：
-# 斜一点，宽一点，多绕一个圈。那么：描述一个数字要用多少个数？
+# 上面一行是十个真的数字，下面一行是这个模型画的十个。每个像素都对，却没有一张图是对的：数字之所以是数字，在于 784 个像素怎样**互相配合**。写一个数字的时候，要决定的东西远没有 784 样：
+# 无非是斜一点、宽一点、多一个圈或少一个圈。那么，描述一个数字需要多少个数？
 
 # %% [markdown] lang="en"
 # ## 2 Sixteen numbers for a picture
@@ -145,7 +145,7 @@ plot.sample_grid(torch.cat([digits.test.X[:10], each_by_itself]), columns=10)
 #
 # $$z = V^\top (x - \mu), \qquad \hat x = \mu + V z, \qquad V = (v_1, \dots, v_k)$$
 #
-# 就用来求主成分的那些点而言，没有哪 $k$ 个方向的平方误差比它更小。这些方向来自中心化之后的数据的奇异值分解 $X - \mu = U S V^\top$，按 $S$ 从大到小排列。
+# 就用来求这些方向的点而言，换成任何别的 $k$ 个方向，平方误差都不会更小。这些方向来自中心化数据的奇异值分解 $X - \mu = U S V^\top$，按 $S$ 从大到小排列。
 
 # %% [markdown] lang="en" about="pca"
 # Write `pca(train, X, k)`: reconstruct the points `X` from `k` numbers each. Mean and directions are those of `train`; `X` may be other points. You may use
@@ -182,10 +182,10 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 # it was given. In 2006 Hinton and Salakhutdinov showed that it can say more with as many numbers. See for yourself.
 
 # %% [markdown] lang="zh"
-# 从上到下：主成分没有见过的数字，以及用 4、16、64 个数的重建。用 16 个数时已经依稀能认，只是隔着一层雾。
+# 从上到下：求主成分时没有用过的数字，以及分别用 4、16、64 个数得到的重建。用 16 个数时已经依稀可辨，只是像隔着一层雾。
 #
-# 这里的一切都是矩阵：编码是 $V^\top (x - \mu)$，重建是 16 张固定的图的加权和。可是把一笔转个角度，并不是几张图的加权和。**自编码器**的两边各是一个网络，即*编码器*和*解码器*，
-# 中间是一个**瓶颈**，训练的目标是把输入原样还回来。2006 年 Hinton 和 Salakhutdinov 指出，用同样多的数，它能表达更多的内容。请你亲自看一看。
+# 这里的一切都是矩阵运算：编码是 $V^\top (x - \mu)$，重建是 16 张固定的图的加权和。可是，把一笔转个角度，靠图像相加是做不到的。**自编码器**的两边各是一个网络，即*编码器*和*解码器*，
+# 中间是一个**瓶颈**，训练的目标是把输入原样还原出来。2006 年，Hinton 和 Salakhutdinov 的工作表明，用同样多的数，它能表达更多的内容。请你亲自看一看。
 
 # %% [markdown] lang="en" about="autoencoder"
 # Fill in the two networks of `Autoencoder`, from a picture to **16** numbers and back, and train it with
@@ -200,8 +200,8 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 # 请填好 `Autoencoder` 的两个网络：从一张图到 **16** 个数，再从 16 个数回到一张图。然后用
 # `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")` 训练它。`Reconstruction()` 以输入与输出之间的均方误差为损失，不用任何标签。
 #
-# 检查用的是它没见过的数字，每个平移了最多一个像素。对每个数字都问：你的重建是不是比 16 个数的主成分重建更接近原图？85% 的数字做到就得满分，从 50% 起按比例得分
-# （检查里把这个比例叫做“准确率”）。解码器只能看到编码。这里的检查用验证集的数字，批改时用测试集的数字。训练半分钟就足够了。
+# 检查用的是它没见过的数字，每个平移了最多一个像素。对每个数字都问：你的重建是不是比用 16 个数的主成分重建更接近原图？
+# 85% 的数字做到就得满分，从 50% 起按比例得分（检查里把这个比例叫做“准确率”）。解码器除了编码什么也看不到。这里的检查用验证集的数字，批改时用测试集的数字。训练半分钟就足够了。
 
 
 # %% exercise="autoencoder"
@@ -258,8 +258,8 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 # and decode them! As codes we take random ones with the mean and the covariance that the codes of the training digits have.
 
 # %% [markdown] lang="zh"
-# 同样是十六个数，雾差不多散了（中间一行是主成分，最后一行是你的）。可见十六个数差不多够了。那么画一个新数字就容易了：随便编十六个数，解码就行！编码就从一个正态分布里随机抽取，
-# 它的均值和协方差与训练数字的编码相同。
+# 同样是十六个数，雾差不多散了（中间一行是主成分，最后一行是你的）。可见十六个数差不多够了。那么画一个新数字就容易了：随便造十六个数，解码就行！我们从一个正态分布里随机抽取编码，
+# 分布的均值和协方差就取训练数字的编码的均值和协方差。
 
 # %%
 with torch.no_grad():
@@ -274,8 +274,8 @@ plot.sample_grid(invented, columns=10)
 # and object (a GAN, next), or the codes have to be made to lie where we draw them (a VAE, after that).
 
 # %% [markdown] lang="zh"
-# 有墨迹，有笔画，偶尔也像个数字，但很多什么都不是。解码器学过的只是怎样解*数字的编码*。至于在所有可能的编码里，这些编码落在什么地方，没有人告诉我们；它们之间是一片无人区。
-# 出路有两条：要么有人来看这些画，挑毛病（接下来的 GAN）；要么让编码正好落在我们抽取的地方（再往后的 VAE）。
+# 有墨迹，有笔画，偶尔也有个数字，但很多什么都不是。解码器只学过怎样解码*数字的编码*。至于在所有可能的编码里，数字的编码落在什么地方，没有人告诉我们；它们之间是一片无人区。
+# 出路有两条：要么请人来看这些画，挑它们的毛病（接下来的 GAN）；要么让编码正好落在我们采样的地方（再往后的 VAE）。
 
 # %% [markdown] lang="en"
 # ## 3 A game for two players
@@ -291,22 +291,22 @@ plot.sample_grid(invented, columns=10)
 # $D(x) = \sigma(s)$ with $\sigma(s) = 1 / (1 + e^{-s})$ is only thought.
 
 # %% [markdown] lang="zh"
-# ## 3 两个玩家的博弈
+# ## 3 双人博弈
 #
-# **生成器** $G$ 把随机数 $z$ 变成一张图。**判别器** $D$ 看到的图有真（$x$）有假（$G(z)$），对每一张说出它是真的概率。$D$ 希望判断正确，$G$ 希望 $D$ 判断错误。*课上*的公式：
+# **生成器** $G$ 把随机数 $z$ 变成一张图。**判别器** $D$ 看到的图有真（$x$）有假（$G(z)$），对每一张图，它都要说出这张图为真的概率。$D$ 希望自己判断正确，$G$ 希望 $D$ 判断错误。*课上*的公式：
 #
 # $$\min_G \max_D \; \mathbb{E}_x \log D(x) + \mathbb{E}_z \log\bigl(1 - D(G(z))\bigr)$$
 #
-# 没有人告诉 $G$ 数字长什么样。它得到的只有一样东西：$D$ 的看法的梯度。
+# 没有人告诉 $G$ 数字长什么样。它得到的只有一样东西：$D$ 的判断的梯度。
 #
-# 如果网络以 sigmoid 结尾，会很麻烦：在 0 和 1 附近，取对数时精度都丢在舍入里了。所以 $D$ 给出的是 **logits** $s$，而 $D(x) = \sigma(s)$，其中 $\sigma(s) = 1 / (1 + e^{-s})$，只存在于我们的推导里。
+# 网络如果以 sigmoid 结尾，会很麻烦：输出接近 0 或 1 时，它的对数就毁在舍入误差里了。所以 $D$ 给出的是 **logits** $s$；$D(x) = \sigma(s)$（其中 $\sigma(s) = 1 / (1 + e^{-s})$）只出现在推导里，网络并不去算它。
 
 # %% [markdown] lang="en" about="discriminator_loss"
 # Write `discriminator_loss(real_logits, fake_logits)`: a loss that is small when the value of the game is large. Each $\mathbb{E}$ is the mean over
 # its pictures; there need not be as many fakes as real ones. It has to be right, too, where $D$ is very sure of itself, and so sigmoid rounds to 0 or 1.
 
 # %% [markdown] lang="zh" about="discriminator_loss"
-# 请写出 `discriminator_loss(real_logits, fake_logits)`：博弈的值越大，这个损失越小。每个 $\mathbb{E}$ 是对相应图像取平均；真假图像的张数不一定相同。
+# 请写出 `discriminator_loss(real_logits, fake_logits)`：博弈的值越大，这个损失越小。每个 $\mathbb{E}$ 都是对相应的图取平均；真图和假图的张数不一定相同。
 # 当 $D$ 非常有把握、sigmoid 舍入成 0 或 1 时，结果也要正确。
 
 
@@ -333,11 +333,11 @@ def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> 
 # its loss. So compute the slope of each, on paper, with respect to the logit $s$ of a fake: once for $\log(1 - \sigma(s))$ and once for $-\log \sigma(s)$.
 
 # %% [markdown] lang="zh"
-# 对什么都回答 1/2 的判别器，损失是 $2 \log 2 \approx 1.386$。请记住这个数：如果假图与真图毫无区别，谁也不可能做得更好，博弈也就结束了（Goodfellow 等 2014 证明，这是它唯一的终点）。
+# 对什么都回答 1/2 的判别器，损失是 $2 \log 2 \approx 1.386$。请记住这个数：如果假图与真图毫无区别，谁也不可能做得更好，博弈也就结束了（Goodfellow 等 2014 证明，这是它唯一的结局）。
 #
 # 再看生成器。只有第二项与它有关。照字面意思，它要最小化 $\mathbb{E}_z \log(1 - D(G(z)))$，这叫**饱和**损失（saturating）。而实际上大家最小化的是 $-\mathbb{E}_z \log D(G(z))$，
-# 即**不饱和**损失（non-saturating）。两者的愿望相同，都是 $D(G(z)) = 1$。那为什么还要第二个？因为网络是顺着损失的斜率学习的。所以请在纸上求出两者对假图的 logit $s$ 的导数：
-# 一个是 $\log(1 - \sigma(s))$ 的，一个是 $-\log \sigma(s)$ 的。
+# 即**非饱和**损失（non-saturating）。两者的目标相同，都是 $D(G(z)) = 1$。那为什么还要第二个？网络是靠损失的斜率学习的。所以请在纸上求出两者对假图的 logit $s$ 的导数：
+# 一个是 $\log(1 - \sigma(s))$ 的导数，一个是 $-\log \sigma(s)$ 的导数。
 
 # %% [markdown] lang="en" about="generator_loss"
 # Write `generator_loss(fake_logits, saturating)`. It returns two things: the loss, which is the mean over the fakes, and the **slope** of each fake's own term,
@@ -345,7 +345,7 @@ def discriminator_loss(real_logits: torch.Tensor, fake_logits: torch.Tensor) -> 
 
 # %% [markdown] lang="zh" about="generator_loss"
 # 请写出 `generator_loss(fake_logits, saturating)`。它返回两样东西：损失，即对所有假图取平均；以及每张假图自己那一项的**斜率** $\frac{d}{ds} \log(1 - \sigma(s))$ 或 $\frac{d}{ds} (-\log \sigma(s))$，
-# 按你在纸上求出的公式来写，这里不能用自动求导。$D$ 非常有把握时也不能溢出。
+# 请按你在纸上求出的公式来写，这里不能用自动求导。$D$ 非常有把握时，也不能有任何溢出。
 
 
 # %% exercise="generator_loss"
@@ -381,8 +381,8 @@ for saturating in (True, False):
 # -0.0067, that of the other one -0.9933, about 150 times as steep. The worse $G$ is, the less it learns: it **starves**. With the non-saturating loss the worst fakes learn most.
 
 # %% [markdown] lang="zh"
-# 一开始假图很差，$D$ 一眼识破，它们的 logits 都在左边很远的地方。饱和损失在那里是平的：logit 为 -5 时，它的斜率是 -0.0067，另一个是 -0.9933，大约是它的 150 倍。
-# $G$ 越差，学到的越少，这就是“**挨饿**”。用不饱和损失，则是越差的假图学得越多。
+# 一开始假图很差，$D$ 一眼识破，它们的 logits 都在左边很远的地方。饱和损失在那里是平的：logit 为 -5 时，它的斜率是 -0.0067，另一个是 -0.9933，后者的陡峭程度大约是前者的 150 倍。
+# $G$ 越差，学到的越少，这就是“**挨饿**”。用非饱和损失，则是从最差的假图上学得最多。
 
 # %% [markdown] lang="en"
 # ## 4 One step each
@@ -393,7 +393,7 @@ for saturating in (True, False):
 # %% [markdown] lang="zh"
 # ## 4 各走一步
 #
-# 两个玩家轮流走。两个函数都拿到全部的东西：两个网络和两个优化器，就像在训练循环里那样。动哪一个由你决定，而大多数 GAN 恰恰就错在这里。
+# 双方轮流走。每一步都会拿到全部的东西，两个网络和两个优化器，就像在训练循环里那样；动哪一个由你决定，而大多数 GAN 恰恰就错在这里。
 
 # %% [markdown] lang="en" about="discriminator_step"
 # Write `discriminator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, real, z)`: the discriminator takes one step, on the real examples `real` and on the fakes
@@ -401,8 +401,8 @@ for saturating in (True, False):
 # `discriminator_loss`. The check plays on points in the plane.
 
 # %% [markdown] lang="zh" about="discriminator_step"
-# 请写出 `discriminator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, real, z)`：判别器走一步，用真样本 `real` 和生成器由噪声 `z` 造出的假样本。
-# 生成器只是旁观者：它不许动，也不许在它里面留下梯度。返回走这一步之前的损失（一个数）。可以用你的 `discriminator_loss`。检查里的样本是平面上的点。
+# 请写出 `discriminator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, real, z)`：判别器走一步，用的是真样本 `real`，以及生成器由噪声 `z` 生成的假样本。
+# 生成器只是旁观者：它不许动，里面也不许留下梯度。返回走这一步之前的损失（一个数）。可以用你的 `discriminator_loss`。检查里的样本是平面上的点。
 
 
 # %% exercise="discriminator_step"
@@ -433,8 +433,8 @@ def discriminator_step(
 # the discriminator must not move, and afterwards it must be able to learn as before. (What gradients are left in it does not matter; why not?) Return the loss as it was before the step.
 
 # %% [markdown] lang="zh" about="generator_step"
-# 请写出 `generator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, z)`：生成器用**不饱和**损失走一步。梯度要穿过判别器，但判别器不许动，而且之后还要能照常学习。
-# （在它里面留下什么梯度都没关系；为什么？）返回走这一步之前的损失。
+# 请写出 `generator_step(generator, discriminator, generator_optimizer, discriminator_optimizer, z)`：生成器用**非饱和**损失走一步。梯度要穿过判别器，但判别器不许动，而且之后还要能照常学习。
+# （判别器里留下什么梯度都没关系；为什么？）返回走这一步之前的损失。
 
 
 # %% exercise="generator_step"
@@ -461,7 +461,7 @@ def generator_step(
 # These two functions, in turn, are the whole of it. Let them play where one can see everything: the data are points in the plane, two half moons. The generator has never seen them.
 
 # %% [markdown] lang="zh"
-# 这两个函数轮流调用，就是 GAN 的全部。先在一个什么都看得见的地方玩：数据是平面上的点，排成两个月牙形。生成器从没见过它们。
+# 这两个函数轮流调用，就是 GAN 的全部。先让它们在一个一目了然的地方博弈：数据是平面上的点，排成两个月牙形。生成器从没见过这些点。
 
 
 # %%
@@ -509,9 +509,9 @@ print(
 # One thing this picture cannot tell, and neither can $G$: how *dense* the points are at some place, as a number. The next model can.
 
 # %% [markdown] lang="zh"
-# 从中间的一团到两个月牙，靠的只是 $D$ 的挑剔。有些点落在两个月牙之间的“桥”上：$G$ 是连续的，一个平面没法撕成两半。
+# 从中间的一团到两个月牙，靠的只是 $D$ 的挑剔。有些点落在两个月牙之间的“桥”上：$G$ 是连续的，没法把一个平面撕成两半。
 #
-# 有一件事这张图说不出来，$G$ 也说不出来：某个地方的点究竟有多*密*，是多少。下一个模型可以。
+# 有一件事这张图说不出来，$G$ 也说不出来：某个地方的点究竟有多*密*，用一个数来表示。下一个模型可以。
 
 # %% [markdown] lang="en"
 # ## 5 How likely? Exactly, with a flow
@@ -527,14 +527,14 @@ print(
 #
 # $$\log p(z_K) = \log p(z_0) - \sum_{i=1}^{K} \left|\det \frac{\partial f_i}{\partial z_{i-1}}\right|.$$
 #
-# Look at it closely before you use it: compare it with the formula above, for a single map. Something was lost in print. There is a test that no
-# wrong density passes: the probabilities of everything that can happen add up to 1. `area` below does the sum for a flow in one dimension.
+# Look at it closely before you use it: compare it with the formula above, for a single map. Something was lost in print. There is a test that every
+# density passes, since the probabilities of everything that can happen add up to 1: what fails it is no density (what passes may still be the wrong one). `area` below does the sum for a flow in one dimension.
 
 # %% [markdown] lang="zh"
 # ## 5 有多大可能？用流模型精确地算
 #
-# 上面的博弈给了我们画出新点的办法，却说不出一个点有多大可能。**流模型**（flow）两样都行。它是一串可逆的映射 $z_0 \to z_1 \to \dots \to z_K = x$：
-# 输入是来自正态分布的噪声 $z_0$，输出是数据；每个 $x$ 只来自唯一的一个 $z_0$，所以它的密度算得出来。先看一维：如果映射把一小段线拉长到两倍，
+# 上面的博弈给了我们生成新点的办法，却说不出一个点有多大可能。**流模型**（flow）两样都行。它是一串可逆的映射 $z_0 \to z_1 \to \dots \to z_K = x$：
+# 输入是来自正态分布的噪声 $z_0$，输出是数据；每个 $x$ 只来自唯一的一个 $z_0$，所以它的密度算得出来。先看一维：如果映射把一小段直线拉长到两倍，
 # 同样的概率就摊在两倍的长度上，密度减半，即 $p(x) = p(z_0) \,/\, |dx/dz_0|$。在高维里，体积放大多少倍由雅可比矩阵的行列式给出：
 #
 # $$p(x) = \frac{p(z_0)}{\left|\det \frac{\partial x}{\partial z_0}\right|}$$
@@ -543,7 +543,7 @@ print(
 #
 # $$\log p(z_K) = \log p(z_0) - \sum_{i=1}^{K} \left|\det \frac{\partial f_i}{\partial z_{i-1}}\right|.$$
 #
-# 用之前请仔细看一看：拿只有一个映射的情形和上面的公式对比。印刷时少了点什么。有一个检验，错误的密度一定通不过：所有可能情形的概率加起来等于 1。
+# 用之前请仔细看一看：拿只有一个映射的情形和上面的公式对比。印刷时少了点什么。有一个检验，任何概率密度都通得过，因为所有可能情形的概率加起来等于 1：通不过的一定不是概率密度（通过的也未必就是你要的那一个）。
 # 下面的 `area` 就对一维的流模型做这个积分。
 
 
@@ -567,10 +567,10 @@ def area(log_density):
 # the Jacobians of one layer at the points `z`, shape $(N, D, D)$, and `torch.linalg.det` their determinants. Half of the points are for a single linear layer. When you have something, let `area(log_density)` judge it.
 
 # %% [markdown] lang="zh" about="log_density"
-# 请写出 `log_density(layers, z0)`：`z0` 经过 `nn.Sequential` 的全部 `layers` 到达点 $x$，求各个 $x$ 处的对数密度（单位 nat）。噪声 `z0` 来自 $D$ 维标准正态分布。
+# 请写出 `log_density(layers, z0)`：`z0` 经过 `nn.Sequential` 的全部 `layers` 到达点 $x$，返回各个 $x$ 处的对数密度（单位 nat）。噪声 `z0` 来自 $D$ 维标准正态分布。
 # 第一个代码单元格里的 `jacobians(layer, z)` 给出某一层在各点 `z` 处的雅可比矩阵，
 # 形状为 $(N, D, D)$；`torch.linalg.det` 给出它们的行列式。只有一个线性层的情形占一半分数。
-# 写好之后，先用 `area(log_density)` 检验一下。
+# 写出一版之后，就让 `area(log_density)` 来评判。
 
 
 # %% exercise="log_density"
@@ -604,7 +604,7 @@ print(f"area under your density: {area(log_density):.3f}")
 # Here it learns the moons, in half a minute, and must then say how likely 400 points are that it has not seen.
 
 # %% [markdown] lang="zh"
-# 流模型的训练用的是最直接的损失：让数据的概率尽量大。**RealNVP**（Dinh 等，2017）设计的映射让行列式几乎不花代价：每一层保持一半的数不变，对另一半做伸缩和平移，
+# 训练流模型，用的是最直接的损失：让数据的似然尽量大。**RealNVP**（Dinh 等，2017）这样设计映射，使行列式的计算几乎不花代价：每一层保持一半的数不变，对另一半做伸缩和平移，
 # 伸缩多少、平移多少由一个小网络根据前一半算出。这样雅可比矩阵是三角形的，对数行列式就是各个伸缩系数的对数之和。（库里的 `forward` 是从 $x$ 到 $z$，所以它的对数行列式是*加上*去的。）
 # 下面让它学习两个月牙，大约半分钟；然后请它说出 400 个没见过的点有多大可能。
 
@@ -649,16 +649,16 @@ plot.density(flow, unseen)
 # ## 6 有多大可能？用 VAE 给出下界
 #
 # 流模型里，中间的数必须和像素一样多。**变分自编码器**（VAE）保留了瓶颈，代价是不再精确。它的编码器给出的不是一个编码，而是编码的分布：每一维是一个正态分布，均值 $\mu(x)$，标准差 $\sigma(x)$。
-# 从中抽取编码 $z$，解码器再由 $z$ 画出图像；训练时最大化的是对数似然的一个下界：
+# 从这个分布中抽取编码 $z$，解码器再由 $z$ 画出图像；训练时最大化的是对数似然的一个下界：
 #
 # $$\log p(x) \;\ge\; \mathbb{E}_{z \sim q(z \mid x)} \log p(x \mid z) \;-\; \mathrm{KL}\big(q(z \mid x)\,\|\,\mathcal N(0, I)\big)$$
 #
-# 第一项要求重建得好；第二项要求所有编码合在一起看像标准正态噪声。正因为有第二项，训练之后才可以直接从 $\mathcal N(0, I)$ 里抽 $z$ 来画数字，这是第 2 节里普通的自编码器做不到的。
-# 对两个正态分布，KL 散度可以直接写出来，每个隐变量一项：
+# 第一项要求重建得好；第二项要求所有编码合在一起，看上去像标准正态噪声。正因为有第二项，训练之后才可以从 $\mathcal N(0, I)$ 中抽取 $z$，解码出数字，这是第 2 节里普通的自编码器做不到的。
+# 两个正态分布之间的 KL 散度可以直接写成公式，隐变量的每一维对应一项：
 #
 # $$\mathrm{KL} = \tfrac12 \sum_d \left(\mu_d^2 + \sigma_d^2 - 1 - \log \sigma_d^2\right)$$
 #
-# 还有一个障碍：梯度无法穿过“随机抽取”这一步。那就把抽取挪到外面：从标准正态分布里抽 $\epsilon$，而 $z = \mu + \sigma\epsilon$ 只是 $\mu$ 和 $\sigma$ 的普通函数。
+# 还有一个障碍：梯度无法穿过“随机抽取”这一步。那就把抽取挪到外面：从标准正态分布中抽取 $\epsilon$，而 $z = \mu + \sigma\epsilon$ 只是 $\mu$ 和 $\sigma$ 的普通函数。
 # 这就是**重参数化技巧**（Kingma 和 Welling，2014）。
 
 # %% [markdown] lang="en" about="reparameterise"
@@ -666,7 +666,7 @@ plot.density(flow, unseen)
 # is given to you.
 
 # %% [markdown] lang="zh" about="reparameterise"
-# 请写出 `reparameterise(mu, log_var, eps)`：返回两个结果，编码 `z` 和每张图像的 KL 散度。编码器给出的是方差的对数 $\log\sigma^2$，因为它可以取任何实数。噪声 `eps` 已经给你了。
+# 请写出 `reparameterise(mu, log_var, eps)`：返回两个结果，编码 `z` 和每张图像的 KL 散度。编码器给出的是方差的对数 $\log\sigma^2$，因为它可以取任何实数。噪声 `eps` 已经给定。
 
 
 # %% exercise="reparameterise"
@@ -689,9 +689,13 @@ def reparameterise(
 
 # %% [markdown] lang="en"
 # Let us see whether the gradient gets through. And then a VAE for the digits, with your sixteen numbers a digit; below, what it draws from fresh noise. The pictures are soft: where it is unsure, it paints the mean.
+#
+# The bound is in nats, for a whole picture of 784 pixels, each of which counts as a share of white; about -130 of them are 0.17 a pixel. It can be compared with the bound of another VAE, not with the likelihood of a flow, which takes pixels as real numbers.
 
 # %% [markdown] lang="zh"
-# 先看看梯度是不是真的穿过去了。然后为数字训练一个 VAE，同样是每个数字十六个数；下面是它从新的噪声里画出来的。图像有些模糊：拿不准的地方，它就画平均值。
+# 先看看梯度是不是真的传过去了。再用这些数字训练一个 VAE，每个数字同样用十六个数；下面是它从新抽的噪声画出来的。图像有些模糊：拿不准的地方，它就画平均值。
+#
+# 下界的单位是 nat，是整张图 784 个像素合起来的值，每个像素的灰度当作“白的份额”；约 -130 nat 相当于每个像素 0.17 nat。它可以和另一个 VAE 的下界比较，不能和流模型的似然比较：流模型把像素当作实数。
 
 # %%
 mu = torch.tensor([[0.5]], requires_grad=True)
@@ -719,18 +723,18 @@ plot.sample_grid(vae.sample(20, seed=0), columns=10)
 # %% [markdown] lang="zh"
 # ## 7 画出自己的数字
 #
-# 现在正式开始博弈。`fit_gan` 做的就是你写的那两步，再加上让训练不至于太折磨人的种种办法：它留意两个玩家的强弱，每一轮之后留下一张样本网格，还会把生成器最后若干步的参数取平均。
-# **条件** GAN（Mirza 和 Osindero，2014）把“要画哪个数字”同时告诉两个玩家，这样就可以点名要某个数字。
+# 现在来真的。`fit_gan` 做的就是你写的那两步，再加上让这种训练不至于太折磨人的种种办法：它留意双方是否势均力敌，每一轮之后保存一张样本网格图，还会对生成器最后若干步的参数取平均。
+# **条件** GAN（Mirza 和 Osindero，2014）把“要画哪个数字”同时告诉双方，这样就可以指定要某个数字。
 
 # %% [markdown] lang="en" about="own_digits"
 # Train `gan`, a `conditional_gan`, with `fit_gan(gan, digits, epochs=..., lr=..., save="gan")`, and keep what it returns as `history`. The check asks your `gan.sample` for a hundred digits, from noise that it
 # has never had, and reads each picture as the vote of the five nearest among the 5,000 real digits. A picture counts when it is read as the digit that was asked for. It does not count when it is far from every digit, when it *is* one of the real digits,
-# or when you have drawn the same one before. Full points from 65% of the pictures, a share of them from 40% on. One to two minutes of training do.
+# or when you have drawn the same one before. Full points from 80% of the pictures, a share of them from 40% on. One to two minutes of training do.
 
 # %% [markdown] lang="zh" about="own_digits"
-# 请用 `fit_gan(gan, digits, epochs=..., lr=..., save="gan")` 训练一个 `conditional_gan`，命名为 `gan`，并把返回值存为 `history`。检查会用全新的噪声，让你的 `gan.sample` 画一百个指定的数字，
-# 再拿每张图与 5,000 个真实数字比较，由最近的五个投票决定它像几。读出来正是要求的数字，才算数。离所有数字都很远的、*就是*某个真实数字的、和你前面画过的一模一样的，都不算。
-# 达到 65% 得满分，从 40% 起按比例得分。训练一两分钟就够了。
+# 请用 `fit_gan(gan, digits, epochs=..., lr=..., save="gan")` 训练 `gan`（一个 `conditional_gan`），并把返回值存为 `history`。检查会用全新的噪声，让你的 `gan.sample` 画一百个指定的数字，
+# 再拿每张图与 5,000 个真实数字比较，由最近的五个投票决定它是几。认出来正是要求的数字，才算数。离所有数字都很远的、*就是*某个真实数字的、与你前面画过的重复的，都不算。
+# 达到 80% 得满分，从 40% 起按比例得分。训练一两分钟就够了。
 
 # %% exercise="own_digits"
 ### BEGIN SOLUTION
@@ -745,7 +749,7 @@ history = fit_gan(gan, digits, epochs=12, lr=0.002, batch_size=32, save="gan")
 # while neither moves.
 
 # %% [markdown] lang="zh"
-# 这就是你的数字，每个数字一列；还有博弈的过程。看曲线要小心：分类器的损失下降，说明它变好了；这里一个玩家的损失只说明它与对手相比如何，两个人都在进步时，损失可以都不动。
+# 这就是你画的数字，每个数字一列；后面是博弈的过程。看曲线要小心：分类器的损失下降，说明它变好了；而在这里，一方的损失只说明它与对手相比如何，双方都在进步时，两个损失可以都不动。
 
 # %%
 own = gan.sample(50, labels=torch.arange(50) % 10, seed=1)
@@ -761,7 +765,7 @@ plot.players(history)
 # Has it drawn them, or learned them by heart? In each pair of rows: your digits above, below each the training digit that is nearest to it.
 
 # %% [markdown] lang="zh"
-# 它是自己画的，还是背下来的？每两行一组：上面是你的数字，下面是训练集中离它最近的那个。
+# 它是自己画的，还是背下来的？每两行一组：上面是你画的数字，下面是训练集中离它最近的那个。
 
 # %%
 _, places = nearest(own[:20], digits.train.X)
@@ -778,7 +782,7 @@ plot.sample_grid(pairs.flatten(0, 2), columns=10)
 # %% [markdown] lang="zh"
 # ## 8 它会画几种数字？
 #
-# 只要 D 相信了假图，生成器就赢了；谁也没有要求它把*所有*数字都画出来。如果它碰巧画出了一个漂亮的 7，就可能一直画 7：这就是**模式崩塌**（mode collapse）。肉眼不容易发现，因为单看每一张图都很好。
+# 只要 D 相信了假图，生成器就赢了；谁也没有要求它把*所有*数字都画出来。如果它碰巧画出了一个漂亮的 7，就可能一直画 7：这就是**模式崩塌**（mode collapse）。肉眼很难发现，因为单看每一张图都很好。
 # 所以要数一数。用一个分类器来认这些样本，得到每一类的占比 $p_k$。由熵 $H = -\sum_k p_k \log p_k$ 可以得到一个好懂的数，**有效类别数** $e^H$：
 # 十个数字一样多时是 10，只有一个数字时是 1，很少出现的数字几乎不算数。
 
@@ -822,13 +826,14 @@ for name, pictures in drawn.items():
     )
 
 # %% [markdown] lang="en"
-# Your GAN was told which digit to draw, so it can hardly leave one out. To see a collapse, take the label away, and let the game be played as it was written, with a G that learns four times as fast as D, so that D cannot keep up: eight
-# heaps of points on a ring, and a generator that begins in the middle. Your own losses play it, twice: once with the game's own loss and a hasty G, once with the non-saturating one, players of the same speed and a brake for D, a penalty on the slope of its logits at real points
+# Your GAN was told which digit to draw, so it can hardly leave one out. To see a collapse, take the label away: eight heaps of points on a ring, and a generator that begins in the middle. Your own losses play, twice.
+# The first time with the game's own loss and a hasty G, which learns four times as fast as D, so that D cannot keep up. The second time with the non-saturating loss, players of the same speed and a brake for D, a penalty on the slope of its logits at real points
 # (R1, Mescheder et al. 2018). How many of the eight heaps does G know?
 
 # %% [markdown] lang="zh"
-# 你的 GAN 是被告知该画哪个数字的，想漏掉一个都难。要看到崩塌，就把标签拿掉，让博弈按原样进行：而且让 G 的学习率是 D 的四倍，D 怎么也跟不上；数据是圆环上的八堆点，生成器从正中间出发。
-# 博弈进行两次：一次用原来的损失和一个性急的 G，一次用不饱和损失、两人一样快，并给 D 装上刹车，也就是惩罚它的 logit 在真实点处的斜率（R1，Mescheder 等，2018）。八堆点里，G 会画几堆？
+# 你的 GAN 是被告知该画哪个数字的，想漏掉一个都难。要看到崩塌，就把标签拿掉：数据是圆环上的八堆点，生成器从正中间出发。博弈用的是你自己写的损失，进行两次。
+# 第一次用博弈本身的损失，外加一个性急的 G：它的学习率是 D 的四倍，D 怎么也跟不上。第二次用非饱和损失，双方一样快，并给 D 装上刹车，也就是惩罚它的 logit 在真实点处的斜率（R1，Mescheder 等，2018）。
+# 八堆点里，G 会画几堆？
 
 # %%
 angles = 2 * math.pi * torch.arange(8) / 8
@@ -876,10 +881,14 @@ for ax, (name, points) in zip(axes, games.items(), strict=True):
 plt.show()
 
 # %% [markdown] lang="en"
-# All noise ends in a few places: whichever heap D distrusts least at the moment, there the whole cloud runs, and when D has learned better, it runs on. Call `play` with other seeds: the place changes, the collapse seldom fails to come.
+# On the left all noise ends in a few places: whichever heap D distrusts least at the moment, there the whole cloud runs, and when D has learned better, it runs on. Call `play` with other seeds: the place changes, and the collapse seldom fails to come.
+#
+# Three things were different on the right. Which of them did it? Change one at a time. It is not the loss: with the brake and equal speed the game's own loss finds all eight heaps as well, and without them the non-saturating loss collapses, too.
 
 # %% [markdown] lang="zh"
 # 左图里，所有的噪声都落到了少数几处：D 眼下最不设防的是哪一堆，整团点就涌向哪里；等 D 学会了，它们又一起跑向别处。换几个种子再调用 `play`：地方会变，崩塌却几乎总会出现。
+#
+# 右图有三点不同，究竟是哪一点起了作用？一次只改一点试试。并不是损失：有刹车、双方一样快时，用博弈本身的损失也能找到全部八堆；两样都没有时，用非饱和损失照样崩塌。
 
 # %% [markdown] lang="en"
 # ## 9 What does not belong
@@ -892,15 +901,15 @@ plt.show()
 # ## 9 找出不属于这里的东西
 #
 # 回到生成模型的第二个用处。你的每个模型都能给图像打一个分，分数越高越异常：自编码器用重建误差，VAE 用下界的相反数，流模型用对数似然的相反数。
-# 这样的得分好不好？总要选一个阈值，而每个选择都是在漏报和误报之间取舍。**ROC 曲线**一次画出所有的选择：对每个阈值，纵轴是异常样本中被找出的比例，横轴是正常样本中被误报的比例。
-# 曲线下的面积（AUC）是一个与阈值无关的数，意思也很明白：**随机取一个异常样本和一个正常样本，前者得分更高的概率是多少？** 抛硬币是 0.5。
+# 这样的得分好不好？要用它，就得选一个阈值，而每一种选择都是在漏报和误报之间取舍。**ROC 曲线**一次画出所有的选择：对每个阈值，纵轴是异常样本中被找出的比例，横轴是正常样本中被误报的比例。
+# 曲线下的面积（AUC）是一个与阈值无关的数，意思也很明白：**随机取一个异常样本和一个正常样本，前者得分更高的概率是多少？** 靠抛硬币来猜，是 0.5。
 
 # %% [markdown] lang="en" about="roc_auc"
 # Write `roc_auc(inlier_scores, outlier_scores)`: that probability, over all pairs of one outlier and one usual example (inlier). Where both have the same score, the pair counts one half. Half of the points are for scores without ties. Ready-made functions of scikit-learn
 # and of `coursekit.measure` are locked away.
 
 # %% [markdown] lang="zh" about="roc_auc"
-# 请写出 `roc_auc(inlier_scores, outlier_scores)`：在“一个异常样本、一个正常样本”的所有对上求这个概率；两者得分相等的对算二分之一。没有相等得分的情形占一半分数。本题不能用 scikit-learn 和 `coursekit.measure` 里现成的函数。
+# 请写出 `roc_auc(inlier_scores, outlier_scores)`：在所有由一个异常样本（outlier）和一个正常样本（inlier）组成的样本对上求这个概率；两者得分相等时，这一对算二分之一。没有相等得分的情形占一半分数。本题不能用 scikit-learn 和 `coursekit.measure` 里现成的函数。
 
 
 # %% exercise="roc_auc"
@@ -985,8 +994,9 @@ for name, score in detectors.items():
     print(f"{name:>22}" + "".join(f"{float(roc_auc(usual, score(X))):18.3f}" for X in strangers.values()))
 
 # %% [markdown] lang="en"
-# Look at the column of the blank pictures before you go on. There is nothing on them, and yet some of the models find them *more* usual than any digit, with an area near 0. The density is not to blame: black pixels are likely, a picture of nothing but black is the likeliest
-# of all single pictures, and still nobody ever draws it, because there are so many more pictures with a digit on them (Nalisnick et al. 2019).
+# Look at the column of the blank pictures before you go on. There is nothing on them, and yet the auto-encoder and the VAE find them *more* usual than any digit, with an area near 0; the flow, which sees them only coarse and noisy, and the discriminator find nothing much about them.
+# For the auto-encoder it is plain: nothing is easier to redraw than nothing. The VAE's bound is no mistake either. Black pixels are likely, so the picture of nothing but black has a higher probability than any *one* picture of a digit, and still nobody ever draws it,
+# because there are so many more pictures with a digit on them (Nalisnick et al. 2019).
 #
 # ### In your own words
 #
@@ -997,24 +1007,24 @@ for name, score in detectors.items():
 # 2. What does a discriminator judge that the likelihood does not, and what does it not know? Support this with a number or a picture from this lab.
 
 # %% [markdown] lang="zh"
-# 继续之前，先看看“空白”（blank）那一列。图上什么也没有，有的模型却觉得它比任何数字都*更*正常，面积接近 0。这不怪密度：黑色像素的概率大，全黑的图就成了概率密度最高的单张图；
-# 可是谁也不会画出它来，因为画着数字的图实在多得多（Nalisnick 等，2019）。
+# 继续之前，先看看“空白”（blank）那一列。图上什么也没有，自编码器和 VAE 却觉得它比任何数字都*更*正常，面积接近 0；流模型看到的只是又粗又带噪声的图，它和判别器都看不出空白图有什么特别。
+# 自编码器的道理很简单：没有什么比“什么都没有”更容易重画了。VAE 的下界也没有错：黑色像素的概率大，所以全黑的图比任何*单独一张*数字图的概率都高；可是谁也不会画出它来，因为画着数字的图实在多得多（Nalisnick 等，2019）。
 #
 # ### 用自己的话说
 #
 # 请用五到十句话回答（2 分，由老师评阅）：
 #
-# 1. 为什么似然高不等于样本好，样本好也不等于似然高？可以这样开头：某个模型以 0.01 的概率给出完美模型的输出，以 0.99 的概率给出纯噪声。与你的 VAE 达到的下界相比，这样做最多损失多少 nat？它的样本又是什么样子？
-#    再想想把训练集背下来的模型。
-# 2. 判别器能判断哪些似然判断不了的东西？又有哪些是它不知道的？请用本实验中的一个数或一张图来支持。
+# 1. 为什么似然高不等于样本好，样本好也不等于似然高？可以这样开头：某个模型以 0.01 的概率给出完美模型的输出，以 0.99 的概率给出纯噪声。这样做最多损失多少 nat？与你的 VAE 达到的下界比一比。它的样本又是什么样子？
+#    再想想把训练数字背下来的模型。
+# 2. 判别器判断的是哪些似然不判断的东西？又有什么是它不知道的？请用本实验中的一个数或一张图来支持你的说法。
 
 # %% [markdown] written="likelihood" points=2
 # The mixture of 1 % perfect model and 99 % noise has at least 0.01 p(x) everywhere, so its log-likelihood is at most log 100 = 4.6 nats lower, out of more than a hundred nats a digit: hardly to be seen, although 99 of 100 samples are noise. The other way round, a model that repeats the training
-# digits draws perfect samples, and gives digits that it has not seen next to no probability. So the two have to be measured separately (Theis, van den Oord and Bethge 2016). A likelihood asks how probable this one picture is, pixel by pixel, so the blank picture beats all digits in our table. The
+# digits draws perfect samples, and gives digits that it has not seen next to no probability. So the two have to be measured separately (Theis, van den Oord and Bethge 2016). A likelihood asks how probable this one picture is, pixel by pixel, so by the VAE's bound the blank picture beats all digits. The
 # discriminator asks whether a picture can be told from real ones, which is what the eye asks, and why GANs draw sharp digits where the VAE paints means. But it knows only the fakes that it has met, gives no probability, and does not notice what is missing: in the ring the samples sat on few heaps of eight.
 #
 # 1 % 完美模型加 99 % 噪声的混合，处处至少有 0.01 p(x)，所以对数似然最多低 log 100 = 4.6 nat，而每个数字有一百多 nat：几乎看不出来，可是一百个样本里九十九个是噪声。反过来，只会重复训练集的模型样本完美，却几乎不给没见过的数字任何概率。
-# 所以两者必须分开衡量（Theis、van den Oord 和 Bethge，2016）。似然问的是这一张图逐个像素有多大可能，所以表中空白图胜过了所有数字。判别器问的是这张图能不能和真图区分开，这正是眼睛在问的，所以 GAN 画得清晰，而 VAE 画的是平均。
+# 所以两者必须分开衡量（Theis、van den Oord 和 Bethge，2016）。似然问的是这一张图逐个像素有多大可能，所以按 VAE 的下界，空白图胜过了所有数字。判别器问的是这张图能不能和真图区分开，这正是眼睛在问的，所以 GAN 画得清晰，而 VAE 画的是平均。
 # 但判别器只认识它见过的假图，给不出概率，也发现不了缺了什么：在圆环的例子里，样本只落在八堆中的少数几堆上。
 #
 # === BEGIN MARK SCHEME ===
@@ -1031,7 +1041,7 @@ for name, score in detectors.items():
 # - Generative models differ in what they can tell: a GAN draws, a flow computes densities, a VAE bounds them, an auto-encoder only redraws.
 # - Squeezing with a network keeps more of a digit in sixteen numbers than principal components do.
 # - The game's own loss starves the generator just when it needs help; the non-saturating one does not. Each player's step must leave the other alone.
-# - Densities change by the *logarithm* of a determinant, and a density can be tested: its area is 1. Randomness that comes from outside lets gradients through.
+# - Densities change by the *logarithm* of a determinant, and a density can be tested: what has not area 1 is none. Randomness that comes from outside lets gradients through.
 # - Good pictures are not enough: count what is missing, look for copies, and measure.
 #
 # **Where to go on.** `get_model("diffusion")` with `step=Denoising()` draws by taking noise away in many small steps (Ho et al. 2020): it is slower, and does not collapse. Or ask your VAE for what lies between two digits: decode the codes on the way from one to the other.
@@ -1040,12 +1050,12 @@ for name, score in detectors.items():
 # ## 你学到了什么
 #
 # - 各种生成模型能告诉我们的东西不同：GAN 会画，流模型能算密度，VAE 给出下界，自编码器只会重画。
-# - 同样是十六个数，用网络压缩比主成分保留了更多的数字信息。
-# - 博弈原来的损失偏偏在生成器最需要帮助的时候让它挨饿，不饱和的损失不会。每个玩家走一步时，都不能动到另一个。
-# - 密度按行列式的*对数*变化；密度是可以检验的：总面积是 1。把随机性放到外面，梯度就能通过。
-# - 图好看还不够：要数一数缺了什么，查一查有没有照搬，并且用数来衡量。
+# - 同样是十六个数，用网络来压缩，比主成分保留了数字的更多内容。
+# - 博弈本身的损失偏偏在生成器最需要帮助的时候让它挨饿，非饱和损失不会。一方走一步时，绝不能动到另一方。
+# - 变量替换时，对数密度的变化由行列式的*对数*给出；密度可以检验：总面积不是 1 的，就不是概率密度。把随机性放到外面，梯度就能通过。
+# - 图好看还不够：要数一数缺了什么，查一查有没有照搬，并且定量地衡量。
 #
-# **接下来可以试试：** 用 `get_model("diffusion")` 配 `step=Denoising()`，它通过许多小步去掉噪声来画图（Ho 等，2020）：慢一些，但不会崩塌。或者问问你的 VAE，两个数字之间是什么：把从一个编码走到另一个编码的途中各点解码出来看看。
+# **接下来可以试试：** 用 `get_model("diffusion")` 配 `step=Denoising()`，它一小步一小步地去掉噪声，把图画出来（Ho 等，2020）：慢一些，但不会崩塌。或者问问你的 VAE，两个数字之间是什么：把从一个编码走到另一个编码的途中各点解码出来看看。
 
 # %% [markdown] lang="en"
 # **Handing in.** Save the notebook, and run `coursekit submit` in a terminal, in the folder of this notebook: it looks over your work and packs the notebook with its weights into
