@@ -210,7 +210,7 @@ def serve(connection: socket.socket, job: dict[str, Any], app: Any) -> None:
         connection.close()
         try:
             become_kernel(job, saying, app)
-        except BaseException:
+        except BaseException:  # this child must not go on as its parent; whatever it was, it is told
             os.write(saying, traceback.format_exc().encode())
         finally:
             os._exit(1)
@@ -283,7 +283,7 @@ def main() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
                 serve(connection, job, app)
-            except BaseException:
+            except BaseException:  # as above: whoever waits for the kernel is told
                 answer = {"status": 1, "fault": traceback.format_exc()}
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             finally:

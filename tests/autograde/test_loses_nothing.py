@@ -185,7 +185,7 @@ def test_a_full_disk_fails_the_submission_and_keeps_the_old_mark(tmp_path, stude
                     filler.write(b"0" * 65536)
                     filler.flush()
             except OSError:
-                pass
+                pass  # now it is full
         before = (course.path("autograded", "ada", "tiny") / "tiny.ipynb").read_bytes()
         with pytest.raises(AutogradeError, match="No space left"):
             run(course, "tiny", force=True)

@@ -233,7 +233,7 @@ class Hub(Handler):
             {"lfs": lfs | {"oid": lfs["sha256"]}} if large else {}
         )
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:  # noqa: N802 - as the base class calls it
         _, _, path = self._note()
         content = self.server.files[path.rpartition("/")[2]]
         self.send_response(200)

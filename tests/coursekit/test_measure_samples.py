@@ -17,7 +17,10 @@ SIZES = st.tuples(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 30),
 
 def two_sets(seed: int, width: int, n: int, m: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    draw = lambda k: torch.randn(k, width, generator=generator, dtype=torch.float64)  # noqa: E731
+
+    def draw(k: int) -> Tensor:
+        return torch.randn(k, width, generator=generator, dtype=torch.float64)
+
     mix = draw(width)
     return draw(n), draw(m) @ mix + draw(1)
 
