@@ -172,9 +172,8 @@ def become_kernel(job: dict[str, Any], saying: int, app: Any) -> NoReturn:
     What goes wrong before it is one is for the pipe `saying`.
     """
     mount("proc", Path("/proc"), "proc", NOSUID | NODEV)
-    Path("/proc/self/oom_score_adj").write_text(
-        "1000"
-    )  # where memory runs out, this and what it starts goes first
+    # Where memory runs out, this and what it starts goes first.
+    Path("/proc/self/oom_score_adj").write_text("1000")
     shutil.copytree(ROOM / "skeleton", HOME, dirs_exist_ok=True)
     shutil.copytree(ROOM / "submission", WORK, dirs_exist_ok=True)
     os.chdir(WORK)

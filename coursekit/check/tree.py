@@ -271,9 +271,8 @@ def _unpack_layer(layer: dict[str, Any], tensors: dict[str, torch.Tensor], depth
     state = _unpack(layer["state"], tensors, depth + 1)
     if set(settings) - {*_SETTINGS.get(kind, ()), "bias"}:
         raise ValueError(f"unknown settings of {kind}: {list(settings)}")
-    with torch.device(
-        "meta"
-    ):  # neither advances the random generator nor takes memory for what the settings claim
+    # So nothing advances the random generator, or takes memory for what the settings claim.
+    with torch.device("meta"):
         module = LAYERS[kind](**settings)
     module.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return module

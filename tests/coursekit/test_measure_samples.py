@@ -95,10 +95,8 @@ def test_what_frechet_distance_takes(a: Tensor, b: Tensor, message: str) -> None
 
 def test_features_are_what_the_last_layer_reads() -> None:
     torch.manual_seed(0)
-    model, X = (
-        get_model("alexnet_small").train(),
-        torch.randn(1203, 1, 28, 28),
-    )  # more than are looked at at once
+    # More images than are looked at at once.
+    model, X = get_model("alexnet_small").train(), torch.randn(1203, 1, 28, 28)
     found = features(model, X[:7])
     assert model.training and not model.classifier[-1]._forward_pre_hooks
     expected = nn.Sequential(model.features, nn.Flatten(), *model.classifier[:-1]).eval()(X[:7])

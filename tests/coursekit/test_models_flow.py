@@ -85,9 +85,8 @@ def test_samples_are_those_of_the_density(moon_flow: RealNVP) -> None:
     samples, data = moon_flow.sample(4000, seed=0), moons(4000, 2)
     assert torch.allclose(samples.mean(0), data.mean(0), atol=0.1)
     assert torch.allclose(samples.T.cov(), data.T.cov(), atol=0.15)
-    with (
-        torch.no_grad()
-    ):  # -E log p(x) over the model's own samples is its entropy: about what the data cost it
+    # -E log p(x) over the model's own samples is its entropy: about what the data cost it.
+    with torch.no_grad():
         assert moon_flow.log_prob(samples).mean().item() == pytest.approx(
             moon_flow.log_prob(data).mean().item(), abs=0.15
         )

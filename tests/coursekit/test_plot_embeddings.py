@@ -24,14 +24,8 @@ def test_contextual_embeddings_with_their_names_and_cosines():
         assert sentence in written(figure) and f"{sentence}  {i}" in written(figure)
     assert set(SENSES) <= set(written(figure))
     points = [line for line in figure.axes[0].lines if line.get_marker() != "None"]
-    assert [len(line.get_xdata()) for line in points] == [
-        2,
-        2,
-        1,
-        1,
-        1,
-        1,
-    ]  # three senses, and what their marks mean
+    # The three senses, and what their marks mean.
+    assert [len(line.get_xdata()) for line in points] == [2, 2, 1, 1, 1, 1]
     assert len({line.get_marker() for line in points}) == 3
 
 

@@ -57,9 +57,8 @@ def test_what_a_text_holds_is_shown_and_not_done():
     page = Cells(table._repr_html_())
     assert page.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "span"}
     assert TEXTS[3].replace(" ", "") in page.words.replace(" ", "") and "<b>no</b> 5%" in page.words
-    assert not re.search(
-        r"\$(?!</span>)", table._repr_html_()
-    )  # two dollars would be a formula in a notebook
+    # Two bare dollars would be a formula in a notebook.
+    assert not re.search(r"\$(?!</span>)", table._repr_html_())
     nasty = "\x1b[31mred\x1b[0m\r\n\u202eturned \ud800 👩\u200d👧 \x00"
     shown = most_wrong([nasty], [0], P[1:2])
     for page in (repr(shown), shown._repr_html_()):

@@ -141,9 +141,8 @@ def test_balance_is_what_the_discriminator_says() -> None:
         logits = model.discriminator(X)
     assert history[0]["real_output"] == pytest.approx(logits.sigmoid().mean().item(), rel=1e-2)
     loss = F.softplus(-logits).mean().item()
-    assert history[0]["discriminator_loss"] == pytest.approx(
-        loss + math.log(2), abs=0.3
-    )  # an untrained one says 0 of fakes, or so
+    # An untrained one says 0 of fakes, or so.
+    assert history[0]["discriminator_loss"] == pytest.approx(loss + math.log(2), abs=0.3)
 
 
 def test_a_history_comes_back_from_plain_data_and_a_spoilt_one_is_told() -> None:
