@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # jsonschema would compile a grammar of addresses at import, 2 s of every command; nothing here has one to check.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # None: cannot be imported
 
 # nbgrader starts `alembic` by its bare name, which fails where the environment is used without being activated.
 _scripts = str(Path(sys.executable).parent)

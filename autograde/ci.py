@@ -210,8 +210,7 @@ def _grade_ids(path: Path) -> set[str]:
         cells = nbformat.read(path, as_version=4).cells
         found = (cell.metadata.get("nbgrader", {}).get("grade_id") for cell in cells)
         return {grade_id for grade_id in found if isinstance(grade_id, str)}
-    except Exception:
-        # Whatever is in a student's file: here it only is no notebook of a lab; intake says why.
+    except Exception:  # whatever is in a student's file, here it is no notebook of a lab; intake says why
         return set()
 
 

@@ -104,9 +104,8 @@ class Client(NotebookClient):
             tasks = [task for task in (running, self.stop, self.watching) if task is not None]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(
-                *tasks, return_exceptions=True
-            )  # nbclient answers a cancellation with an error
+            # nbclient answers a cancellation with an error.
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._broke_off():
             await self._async_check_alive()
 

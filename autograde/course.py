@@ -26,7 +26,7 @@ from pathlib import Path
 
 from autograde.configure import configure
 
-c = get_config()  # noqa: F821
+c = get_config()  # noqa: F821 - nbgrader gives it to this file
 c.CourseDirectory.course_id = "{course_id}"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 configure(c)
@@ -192,7 +192,7 @@ class Course:
             raise CourseError(
                 f"directory_structure must have {{student_id}} in it, once; it is {there.directory_structure!r}"
             )
-        # As in nbgrader, hidden folders are none.
+        # As in nbgrader, hidden folders are none; pathlib's glob would find them, and takes no absolute pattern.
         found = glob.glob(f"{glob.escape(before)}*{glob.escape(after[0])}")  # noqa: PTH207
         return sorted(name[len(before) : len(name) - len(after[0])] for name in found)
 

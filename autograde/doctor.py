@@ -50,9 +50,8 @@ def look_over() -> GradingReport:
 def _findings() -> Iterator[Finding]:
     yield Finding("nbgrader", True, f"{version('nbgrader')}, with {sys.executable}", group=GRADING)
     alembic = shutil.which("alembic")
-    yield Finding(
-        "alembic", bool(alembic), alembic or "not found", "pip install alembic", group=GRADING
-    )  # nbgrader makes a gradebook with it
+    # With this nbgrader makes a gradebook.
+    yield Finding("alembic", bool(alembic), alembic or "not found", "pip install alembic", group=GRADING)
     try:
         check_isolation()
         yield Finding("bubblewrap", True, "starts, without network, as an ordinary user", group=SANDBOX)

@@ -249,7 +249,7 @@ class _Run:
         token = secrets.token_hex(8)
         running = new_cell("code", secrets.choice(_MUST_FAIL).format(token=token))
         self.client.seconds = 10
-        with suppress(DeadKernelError, CellTimeoutError):
+        with suppress(DeadKernelError, CellTimeoutError):  # then it has not failed as it must
             await self.client.run(running, i)
         errors = [output for output in running.outputs if output.output_type == "error"]
         if not any(error.ename == "AssertionError" and token in error.evalue for error in errors):

@@ -53,7 +53,7 @@ def gpus_here() -> Gpus:
         AutogradeError: when there is none.
     """
     pattern = os.environ.get("AUTOGRADE_GPU_NODES", NODES)
-    nodes = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207
+    nodes = [Path(name) for name in glob.glob(pattern)]  # noqa: PTH207 - pathlib takes no absolute pattern
     devices = [path for path in sorted(nodes, key=_number) if _opens(path)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     numbers = range(len(devices)) if visible is None else [int(n) for n in visible.split(",") if n.isdigit()]

@@ -128,9 +128,8 @@ def _settle() -> None:
     tables = nbgrader.api.Base.metadata
     tables.create_all = functools.cache(tables.create_all)
     nbgrader.preprocessors.saveautogrades.Gradebook = NotebooksGradebook
-    nbgrader.api.app_log.setLevel(
-        logging.CRITICAL
-    )  # it logs what it raises, and that is tried again, or told
+    # It logs what it raises, and that is tried again, or told.
+    nbgrader.api.app_log.setLevel(logging.CRITICAL)
     nbgrader.nbgraderformat.common.jsonschema = SimpleNamespace(validate=_validate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = multiprocessing.parent_process()

@@ -41,7 +41,7 @@ class Channel(AsyncZMQSocketChannel):
         except zmq.ZMQError:
             raise
         except Exception as error:
-            # it is taken apart in many steps, each of which fails in its own way on what is no message.
+            # It is taken apart in many steps, each of which fails in its own way on what is no message.
             raise GarbledError(f"{type(error).__name__}: {error}") from error
         message["size"] = sum(map(len, parts[4:]))  # of the content, and buffers
         return message

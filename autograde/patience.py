@@ -25,7 +25,7 @@ def patient(work: Callable[P, T]) -> Callable[P, T]:
         while True:
             try:
                 return work(*arguments, **named)
-            except Exception as error:
+            except Exception as error:  # of whatever library: its causes tell whether it passes
                 tries += 1
                 over = time.monotonic() > end
                 if not ((_is_away(error) and not over) or (_collides(error) and tries < COLLISIONS)):

@@ -154,7 +154,7 @@ def _generate(config: Config, assignment: str) -> None:
     with captured_log(converter) as log:
         try:
             converter.start()
-        except Exception as error:
+        except Exception as error:  # nbgrader's own and those of its preprocessors, of no common kind
             raise AutogradeError(
                 f"nbgrader could not generate {assignment}: {error}\n{log.getvalue()}"
             ) from error

@@ -112,7 +112,7 @@ def _run(
         try:
             for future in as_completed(futures):
                 settle(future.result())
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nothing goes on in the background
             for future in futures:
                 future.cancel()
             place.stop()

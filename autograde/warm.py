@@ -88,9 +88,8 @@ def suited_kernels(
         return
     with ExitStack() as stack:
         groups = ControlGroups(limits)
-        with suppress(
-            IsolationError
-        ):  # `autograde doctor` says what stands in the way; limits of processes hold
+        # Where there can be no groups, limits of processes hold; `autograde doctor` says what stands in the way.
+        with suppress(IsolationError):
             stack.enter_context(groups)
         if count > 1:
             yield stack.enter_context(WarmKernels(limits, preload, groups))

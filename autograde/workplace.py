@@ -123,8 +123,8 @@ class Workplace(WorkerPlugin):
             return job.result()
         except asyncio.CancelledError:  # it was stopped: nobody waits for it, or this worker ends
             raise Reschedule from None
-        except Exception:
-            if self.closed.is_set():  # what it worked in has gone under its hands
+        except Exception:  # any, when what it worked in has gone under its hands
+            if self.closed.is_set():
                 raise Reschedule from None
             raise
         finally:

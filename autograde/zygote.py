@@ -172,9 +172,8 @@ def become_kernel(job: dict[str, Any], saying: int, app: Any) -> NoReturn:
     What goes wrong before it is one is for the pipe `saying`.
     """
     mount("proc", Path("/proc"), "proc", NOSUID | NODEV)
-    Path("/proc/self/oom_score_adj").write_text(
-        "1000"
-    )  # where memory runs out, this and what it starts goes first
+    # Where memory runs out, this and what it starts goes first.
+    Path("/proc/self/oom_score_adj").write_text("1000")
     shutil.copytree(ROOM / "skeleton", HOME, dirs_exist_ok=True)
     shutil.copytree(ROOM / "submission", WORK, dirs_exist_ok=True)
     os.chdir(WORK)
@@ -210,7 +209,7 @@ def serve(connection: socket.socket, job: dict[str, Any], app: Any) -> None:
         connection.close()
         try:
             become_kernel(job, saying, app)
-        except BaseException:
+        except BaseException:  # this child must not go on as its parent; whatever it was, it is told
             os.write(saying, traceback.format_exc().encode())
         finally:
             os._exit(1)
@@ -283,7 +282,7 @@ def main() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
                 serve(connection, job, app)
-            except BaseException:
+            except BaseException:  # as above: whoever waits for the kernel is told
                 answer = {"status": 1, "fault": traceback.format_exc()}
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             finally:

@@ -118,5 +118,5 @@ class _Children:
     def _watch(self) -> None:
         while not self.done.wait(0.02):
             for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
+                with contextlib.suppress(psutil.Error):  # it may just have ended
                     self.used[process.pid] = sum(process.cpu_times()[:2])

@@ -11,22 +11,17 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from coursekit.check.tree import Text, Tree
+from coursekit.check.tree import BilingualError, Tree
 
 _FLOWS = "gradient flows back to {}"
 
 
-class WrongFormError(Exception):
-    """The object is not of the form that the exercise asks for (a number where a function is expected, say).
-
-    Attributes:
-        text: the message in both languages.
-    """
+class WrongFormError(BilingualError):
+    """The object is not of the form that the exercise asks for (a number where a function is expected, say)."""
 
     def __init__(self, expected_en: str, expected_zh: str, got: Any):
         english, chinese = _describe(got)
-        super().__init__(f"expected {expected_en}, got {english}")
-        self.text: Text = {"en": str(self), "zh": f"应为{expected_zh}，得到的却是{chinese}"}
+        super().__init__(f"expected {expected_en}, got {english}", f"应为{expected_zh}，得到的却是{chinese}")
 
 
 def function(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:

@@ -10,19 +10,11 @@ from torch import Tensor
 
 from coursekit.check.digits import REPEATED, votes
 from coursekit.check.exercise import Case
-from coursekit.check.tree import Text, Tree
+from coursekit.check.tree import BilingualError, Tree
 
 
-class UnreadableError(ValueError):
-    """A value is not of the form that it is read from.
-
-    Attributes:
-        text: the message in both languages.
-    """
-
-    def __init__(self, en: str, zh: str):
-        super().__init__(en)
-        self.text: Text = {"en": en, "zh": zh}
+class UnreadableError(BilingualError, ValueError):
+    """A value is not of the form that it is read from."""
 
 
 def scores(value: Tree, case: Case) -> tuple[Tensor, Tensor]:

@@ -254,9 +254,8 @@ def _as_python(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # of odd line ends; stderr would cost the cell its points
+        # It warns of odd line ends; on stderr that would cost the cell its points.
+        with warnings.catch_warnings(action="ignore"):
             return TransformerManager().transform_cell(source)
     except RuntimeError as error:  # its limit for the number of magics in a cell
         raise SyntaxError(str(error)) from error

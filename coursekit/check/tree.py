@@ -42,8 +42,8 @@ MAX_DEPTH = 40
 MAX_DIGITS = 300
 
 
-class NotPlainError(TypeError):
-    """A value that is not plain data (see the module's docstring).
+class BilingualError(Exception):
+    """An error that a student reads.
 
     Attributes:
         text: the message in both languages.
@@ -52,6 +52,10 @@ class NotPlainError(TypeError):
     def __init__(self, en: str, zh: str):
         super().__init__(en)
         self.text: Text = {"en": en, "zh": zh}
+
+
+class NotPlainError(BilingualError, TypeError):
+    """A value that is not plain data (see the module's docstring)."""
 
 
 class DamagedError(ValueError):
@@ -88,7 +92,7 @@ def loads(data: bytes, *, max_bytes: int = MAX_BYTES) -> Tree:
         tensors = load_tensors(data)
         text = json.loads(data[8 : 8 + header])["__metadata__"]["tree"]
         return _unpack(json.loads(text), tensors, 0)
-    except Exception as error:
+    except Exception as error:  # the bytes may come from anybody, and so fail in any way
         raise DamagedError(
             f"not a coursekit data file: {type(error).__name__}: {str(error)[:200]}"
         ) from error
@@ -267,9 +271,8 @@ def _unpack_layer(layer: dict[str, Any], tensors: dict[str, torch.Tensor], depth
     state = _unpack(layer["state"], tensors, depth + 1)
     if set(settings) - {*_SETTINGS.get(kind, ()), "bias"}:
         raise ValueError(f"unknown settings of {kind}: {list(settings)}")
-    with torch.device(
-        "meta"
-    ):  # neither advances the random generator nor takes memory for what the settings claim
+    # So nothing advances the random generator, or takes memory for what the settings claim.
+    with torch.device("meta"):
         module = LAYERS[kind](**settings)
     module.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return module

@@ -40,8 +40,7 @@ def arrived(source: Source, file: RemoteFile, folder: Path) -> Path | None:
     landed = folder / source.folder / file.name
     if landed.is_file():
         return landed
-    cache = (
-        folder / "cache" / file.name
-    )  # of the library `datasets`, which keeps notes and locks beside the file
+    # That of the library `datasets`, which keeps notes and locks beside the file.
+    cache = folder / "cache" / file.name
     parts = [path for path in cache.glob("*") if path.suffix not in (".json", ".lock")]
     return parts[0] if parts else None

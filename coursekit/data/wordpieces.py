@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 REMEMBERED = 200_000  # words whose pieces are kept
 
-_LONE_SURROGATE = re.compile(
-    "[\ud800-\udfff]"
-)  # half a character, which is no text that could be written to a file
+# Half a character, which is no text that could be written to a file.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # The library cuts in parallel, and says so on stderr when a process that did so was forked and does it again.
 if hasattr(os, "register_at_fork"):

@@ -134,4 +134,4 @@ def _find(name: str | Path, root: str | Path | None = None, download: bool = Fal
 def _read_tensors(folder: Path, beginnings: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
     """The tensors in the folder's weights whose names begin so."""
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(beginnings)}  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(beginnings)}  # noqa: SIM118 - safe_open is no dict

@@ -113,10 +113,8 @@ def _along(model: Any, data: Tensor | None, size: int, axes: tuple[int, int]) ->
     if data is not None:
         codes = model.encode(data.to(place))
         codes = (codes[0] if isinstance(codes, tuple) else codes).float().cpu()  # of a VAE, the means
-        middle, lines = (
-            codes.median(0).values,
-            codes.quantile(share, dim=0),
-        )  # (latent_size,), (size, latent_size)
+        # (latent_size,), (size, latent_size)
+        middle, lines = codes.median(0).values, codes.quantile(share, dim=0)
     elif hasattr(model, "elbo"):
         middle = torch.zeros(model.latent_size)
         lines = torch.special.ndtri(share)[:, None].expand(-1, model.latent_size)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-VISIBLE = str.maketrans(
-    {" ": "␣", "\n": "↵", "\t": "⇥"}
-)  # characters that would leave no mark under a picture
+# Characters that would leave no mark under a picture.
+VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
 BOX = "□"
 
 

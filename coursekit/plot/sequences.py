@@ -60,9 +60,8 @@ def gradient_norms(
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.minorticks_off()  # over many decades they are hundreds
     margin = 0.02 * max(map(len, runs))
-    ax.set_xlim(
-        1 - margin, max(map(len, runs)) + margin
-    )  # steps whose gradient has vanished are part of the picture
+    # Steps whose gradient has vanished are part of the picture.
+    ax.set_xlim(1 - margin, max(map(len, runs)) + margin)
     ax.grid(alpha=0.3)
     if labels is not None or len(runs) > 1:
         ax.legend(prop={"family": fonts_of(ax)})

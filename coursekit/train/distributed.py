@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,11 +25,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from coursekit.train.device import under_grading
 from coursekit.train.errors import TrainingError
+from coursekit.train.history import BaseHistory
 from coursekit.train.shards import Shard
 from coursekit.train.step import Outcome, Step
-
-if TYPE_CHECKING:
-    from coursekit.train.run import BaseRun
 
 TIMEOUT = timedelta(minutes=10)  # that a process waits for another, before it takes it for dead
 SEEDS_APART = 1_000_003  # between those of two processes
@@ -59,7 +57,7 @@ class Alone:
         """Why training stops: what the first process that wants to stop says; "" where none does."""
         return stopped
 
-    def level(self, run: BaseRun) -> None:
+    def level(self, model: nn.Module, history: BaseHistory) -> None:
         """After an epoch, make equal what the processes have of their own: buffers of the model, seconds in the history."""
 
     def gather(self, value: Any) -> list[Any]:
@@ -100,15 +98,15 @@ class Team(Alone):
             return ""
         return self._say(stopped, int(first))
 
-    def level(self, run: BaseRun) -> None:
+    def level(self, model: nn.Module, history: BaseHistory) -> None:
         """As of `Alone`: statistics of batch normalisation are those of the first process."""
-        for buffer in run.model.buffers():
+        for buffer in model.buffers():
             theirs = buffer.clone(memory_format=torch.contiguous_format)
             dist.broadcast(theirs, 0)
             if not torch.equal(theirs, buffer):
                 buffer.copy_(theirs)
-        if run.history.rows:
-            run.history.rows[-1] = self._say(run.history.rows[-1])
+        if history.rows:
+            history.rows[-1] = self._say(history.rows[-1])
 
     def gather(self, value: Any) -> list[Any]:
         """As of `Alone`."""

@@ -46,8 +46,7 @@ def add_lora(model: Any, rank: int = 8, *, alpha: float | None = None, dropout: 
     ]
     options: dict[str, Any] = {"r": rank, "lora_alpha": scale, "lora_dropout": dropout}
     inject_adapter_in_model(LoraConfig(target_modules=projections, **options), model.encoder)
-    if isinstance(
-        getattr(model, "config", None), dict
-    ):  # what belongs to the architecture, for saved weights
+    # It belongs to the architecture, for saved weights.
+    if isinstance(getattr(model, "config", None), dict):
         model.config = model.config | {"lora": options}
     return model

@@ -126,7 +126,7 @@ class BaseRun:
 
     def keep(self) -> None:
         """Remember these weights as good: training goes back to them when it fails."""
-        self.team.level(self)
+        self.team.level(self.model, self.history)
         self.good = snapshot(self.model)
 
     def fall_back(self) -> None:

@@ -36,9 +36,8 @@ class Shard:
             chosen = torch.arange(*chosen.indices(len(inside)), device=inside.labels.device)
         if isinstance(chosen, Tensor):
             return inside.batch(chosen[self.mine(len(chosen))])
-        batch = inside.batch(
-            chosen
-        )  # of a text in streams: the same streams each time, so that a state goes on
+        # Of a text in streams: the same streams each time, so that a state goes on.
+        batch = inside.batch(chosen)
         rows = self.mine(len(batch[-1]))
         return tuple(part[rows] if isinstance(part, Tensor) else part for part in batch)
 

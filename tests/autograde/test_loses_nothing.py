@@ -143,9 +143,8 @@ def test_a_run_that_was_killed_while_it_replaced_a_notebook_has_lost_none(tiny_c
     before = (final / "tiny.ipynb").read_bytes()
     final.parent.chmod(0o755)
     begin_record(tiny_course, "tiny", "ada")
-    aside = final.with_name(
-        ".tiny.replaced"
-    )  # the old one was out of the way, the new one not yet in its place
+    # The old one was out of the way, the new one not yet in its place.
+    aside = final.with_name(".tiny.replaced")
     aside.mkdir()
     final.rename(aside / "old")
     (aside / "new").mkdir()
@@ -185,7 +184,7 @@ def test_a_full_disk_fails_the_submission_and_keeps_the_old_mark(tmp_path, stude
                     filler.write(b"0" * 65536)
                     filler.flush()
             except OSError:
-                pass
+                pass  # now it is full
         before = (course.path("autograded", "ada", "tiny") / "tiny.ipynb").read_bytes()
         with pytest.raises(AutogradeError, match="No space left"):
             run(course, "tiny", force=True)

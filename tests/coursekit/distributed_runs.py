@@ -11,10 +11,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from test_train_finetune import Classifier, sentences
-from test_train_fit import data, net
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from trainings import Classifier, data, net, numbers, sentences
 
 from coursekit.data import Sequences
 from coursekit.data.sequences import TokenStream
@@ -80,10 +79,9 @@ def train(model, source, **options):
         "progress": False,
     } | options
     history = fit(model.double(), source, **options)
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history]
     return {
         "weights": model.state_dict(),
-        "rows": rows,
+        "rows": numbers(history),
         "stopped": history.stopped,
         "seconds": history["seconds"],
     }

@@ -14,6 +14,7 @@ from coursekit.data import (
     exact_match,
     word_span,
 )
+from coursekit.data.spans import Language
 
 PRECIPITATION = (  # P. Rajpurkar et al. (2016), "SQuAD", figure 1; from Wikipedia, CC BY-SA
     "In meteorology, precipitation is any product of the condensation of atmospheric water vapor that falls under "
@@ -150,9 +151,9 @@ def test_answers_are_the_letters_of_the_context(context: str, answer: str) -> No
         ("北京大学", "北京大学在", "en", 0, 0),  # what happens with the wrong language
     ],
 )
-def test_scores_by_hand(true: str, predicted: str, language: str, match: float, f1: float) -> None:
-    assert exact_match([true], [predicted], language) == match  # type: ignore[arg-type]  # a str of the table
-    assert answer_f1([true], [predicted], language) == pytest.approx(f1)  # type: ignore[arg-type]
+def test_scores_by_hand(true: str, predicted: str, language: Language, match: float, f1: float) -> None:
+    assert exact_match([true], [predicted], language) == match
+    assert answer_f1([true], [predicted], language) == pytest.approx(f1)
 
 
 def test_scores_are_means() -> None:

@@ -233,7 +233,7 @@ class Hub(Handler):
             {"lfs": lfs | {"oid": lfs["sha256"]}} if large else {}
         )
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:  # noqa: N802 - as the base class calls it
         _, _, path = self._note()
         content = self.server.files[path.rpartition("/")[2]]
         self.send_response(200)
@@ -337,9 +337,8 @@ def test_a_folder_that_cannot_be_written(hub: Server, tmp_path: Path) -> None:
 
 def test_git_hash(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
-    assert (
-        git_hash(tmp_path / "empty") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-    )  # as git hash-object says
+    # As git hash-object says.
+    assert git_hash(tmp_path / "empty") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 
 
 def test_on_the_command_line(hub: Server, tmp_path: Path) -> None:

@@ -231,9 +231,8 @@ def test_the_pieces_for_tests(tiny: WordPieces) -> None:
     assert load_wordpieces("bert-tiny").encode("unwatchable") == tiny.encode("unwatchable")
     ids = [i for row in tiny.encode_batch(load("reviews_en").test.texts) for i in row]
     assert ids.count(tiny.unk) / len(ids) < 0.001  # any English word has pieces
-    assert (
-        sum(piece.startswith("##") for piece in tiny.tokens(ids)) / len(ids) > 0.05
-    )  # and some have several
+    # And some have several.
+    assert sum(piece.startswith("##") for piece in tiny.tokens(ids)) / len(ids) > 0.05
 
 
 def test_data_sets_of_texts(tiny: WordPieces) -> None:

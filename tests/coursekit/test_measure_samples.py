@@ -17,7 +17,10 @@ SIZES = st.tuples(st.integers(0, 10_000), st.integers(1, 6), st.integers(2, 30),
 
 def two_sets(seed: int, width: int, n: int, m: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    draw = lambda k: torch.randn(k, width, generator=generator, dtype=torch.float64)  # noqa: E731
+
+    def draw(k: int) -> Tensor:
+        return torch.randn(k, width, generator=generator, dtype=torch.float64)
+
     mix = draw(width)
     return draw(n), draw(m) @ mix + draw(1)
 
@@ -92,10 +95,8 @@ def test_what_frechet_distance_takes(a: Tensor, b: Tensor, message: str) -> None
 
 def test_features_are_what_the_last_layer_reads() -> None:
     torch.manual_seed(0)
-    model, X = (
-        get_model("alexnet_small").train(),
-        torch.randn(1203, 1, 28, 28),
-    )  # more than are looked at at once
+    # More images than are looked at at once.
+    model, X = get_model("alexnet_small").train(), torch.randn(1203, 1, 28, 28)
     found = features(model, X[:7])
     assert model.training and not model.classifier[-1]._forward_pre_hooks
     expected = nn.Sequential(model.features, nn.Flatten(), *model.classifier[:-1]).eval()(X[:7])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from distributed_runs import ALIKE, points
-from test_train_fit import net, train
 from torch.utils.data import DataLoader, DistributedSampler
+from trainings import net, train
 
 from coursekit.data import Sequences, Split
 from coursekit.train import DataError

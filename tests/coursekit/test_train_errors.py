@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_train_fit import data, net, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from trainings import data, net, same, train
 
 from coursekit.data import PairSplit, SpanSplit, TagSplit, load
 from coursekit.models import get_model

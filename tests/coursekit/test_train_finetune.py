@@ -8,13 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_train_fit import data, net, numbers, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from trainings import Classifier, data, net, numbers, same, sentences, train, tune
 
-from coursekit.data import Sequences
 from coursekit.models import get_model
-from coursekit.models.bert import Bert, BertConfig
 from coursekit.models.pretrained import load_encoder
 from coursekit.train import (
     PerToken,
@@ -23,31 +21,6 @@ from coursekit.train import (
     predict,
 )
 from coursekit.train.optim import SCHEDULES, default_lr, make_schedule
-
-
-class Classifier(nn.Module):
-    """A head on a small BERT of three layers."""
-
-    def __init__(self, seed: int = 0, dropout: float = 0.0) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.encoder = Bert(BertConfig(50, 16, 3, 2, 32, dropout=dropout, attention_dropout=dropout))
-        self.out = nn.Linear(16, 2)
-
-    def forward(self, X, lengths=None):
-        return self.out(self.encoder(X, lengths).pooled)
-
-
-def sentences(n: int = 48, seed: int = 0) -> Sequences:
-    """Rows of tokens; the class says whether the second one is high."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(2, 12, (n,), generator=generator).tolist()
-    rows = [torch.randint(1, 50, (length,), generator=generator) for length in lengths]
-    return Sequences(rows, torch.tensor([int(row[1] > 25) for row in rows]))
-
-
-def tune(model: nn.Module, source=None, **options):
-    return train(model, sentences() if source is None else source, **options)
 
 
 def changed(model: nn.Module, before: nn.Module) -> list[bool]:

@@ -10,44 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from trainings import data, net, noise, numbers, same, train
 
 from coursekit.data import Split
-from coursekit.train import Outcome, count_parameters, evaluate, fit, predict
+from coursekit.train import Outcome, count_parameters, evaluate, predict
 from coursekit.train.augment import AUGMENTS
 from coursekit.train.optim import OPTIMIZERS, SCHEDULES
-
-
-def data(n: int = 96, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points (N, 4) in three classes that a linear model can tell apart."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.randint(0, 3, (n,), generator=generator)
-    return torch.randn(n, 4, generator=generator) + 3 * F.one_hot(y, 4), y
-
-
-def net(seed: int = 0, dropout: float = 0.0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
-
-
-def train(model: nn.Module, source=None, **options):
-    options = {
-        "epochs": 2,
-        "batch_size": 16,
-        "device": "cpu",
-        "precision": "fp32",
-        "progress": False,
-    } | options
-    return fit(model, (data(), data(48, 1)) if source is None else source, **options)
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(
-        torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
-
-
-def numbers(history):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
 def test_it_learns_and_says_so():
@@ -97,10 +65,6 @@ def test_same_seed_same_numbers_another_seed_others():
     first, again, other = train(a, augment=noise), train(b, augment=noise), train(c, augment=noise, seed=1)
     assert same(a, b) and numbers(first) == numbers(again)
     assert not same(a, c) and numbers(first) != numbers(other)
-
-
-def noise(X):
-    return X + 0.1 * torch.randn_like(X) + random.random() * 0.01 + np.random.rand() * 0.01
 
 
 def test_the_random_numbers_of_the_user_are_untouched():

@@ -5,55 +5,19 @@ import math
 
 import pytest
 import torch
+from small_gan import gan, pictures, train
 from torch import nn
 from torch.nn import functional as F
+from trainings import numbers, same
 
 from coursekit.data import load
 from coursekit.models import get_model
-from coursekit.train import GanHistory, TrainingError, fit_gan
+from coursekit.train import GanHistory, TrainingError
 from coursekit.train.errors import DataError
 from coursekit.train.gan_fitting import GRID, prepare
 from coursekit.train.gan_loop import discriminator_step, fake_images, generator_step
 from coursekit.train.gan_run import GanSettings
 from coursekit.train.run import snapshot
-
-
-def pictures(n: int = 48, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (n, 1, 8, 8) from -1 to 1: a bright bar whose height is the class, 0 to 2, on noise."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.randint(0, 3, (n,), generator=generator)
-    X = torch.rand(n, 1, 8, 8, generator=generator) * 0.4 - 1
-    X[torch.arange(n), :, 2 * y + 1] = 0.9
-    return X, y
-
-
-def gan(name: str = "gan", seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    config = {"num_classes": 3} if name == "conditional_gan" else {}
-    return get_model(name, image_size=8, width=4, latent_size=6, **config)
-
-
-def train(model: nn.Module, source=None, **options) -> GanHistory:
-    options = {
-        "epochs": 2,
-        "batch_size": 16,
-        "lr": 1e-3,
-        "device": "cpu",
-        "precision": "fp32",
-        "progress": False,
-    } | options
-    return fit_gan(model, pictures() if source is None else source, **options)
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(
-        torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
-
-
-def numbers(history: GanHistory) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
-
 
 # What a step changes
 
@@ -177,9 +141,8 @@ def test_balance_is_what_the_discriminator_says() -> None:
         logits = model.discriminator(X)
     assert history[0]["real_output"] == pytest.approx(logits.sigmoid().mean().item(), rel=1e-2)
     loss = F.softplus(-logits).mean().item()
-    assert history[0]["discriminator_loss"] == pytest.approx(
-        loss + math.log(2), abs=0.3
-    )  # an untrained one says 0 of fakes, or so
+    # An untrained one says 0 of fakes, or so.
+    assert history[0]["discriminator_loss"] == pytest.approx(loss + math.log(2), abs=0.3)
 
 
 def test_a_history_comes_back_from_plain_data_and_a_spoilt_one_is_told() -> None:

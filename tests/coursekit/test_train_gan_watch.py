@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_train_gan import gan, pictures, train
+from small_gan import gan, pictures, train
 from torch import nn
 
 from coursekit.train import GanHistory

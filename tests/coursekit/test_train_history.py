@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from test_train_fit import net, train
+from trainings import net, train
 
 from coursekit.train import History
 

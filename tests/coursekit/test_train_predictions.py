@@ -7,11 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_train_finetune import Classifier, sentences
-from test_train_fit import train
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
+from trainings import Classifier, sentences, train
 
 from coursekit.data import Sequences, Split
 from coursekit.train import DataError, Spans, evaluate, input_fingerprint, predict, predict_to_file

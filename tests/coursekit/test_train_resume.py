@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_train_fit import data, net, noise, numbers, same, train
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from trainings import data, net, noise, numbers, same, train
 
 from coursekit.train import Average, TrainingError, rng
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_train_finetune import Classifier, tune
-from test_train_fit import data, net, same, train
 from torch import nn
+from trainings import Classifier, data, net, same, train, tune
 
 from coursekit.models import get_model
 from coursekit.train import TrainingError, add_lora, predict

@@ -168,7 +168,7 @@ for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(process, number)
         except (PermissionError, ProcessLookupError):
-            pass
+            pass  # it is out of reach, as it should be
 """
 LOOKS_FOR_GPU = """
 import glob

@@ -24,7 +24,7 @@ for place in places:
     try:
         pathlib.Path(place).expanduser().joinpath("left-behind").write_text("the answers")
     except OSError:
-        pass
+        pass  # where nothing can be written, nothing is left behind
 os.environ["LEFT_BEHIND"] = "the answers"
 builtins.left_behind = numpy.left_behind = torch.left_behind = "the answers"
 sys.modules["left_behind"] = types.ModuleType("left_behind")

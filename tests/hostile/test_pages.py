@@ -75,9 +75,8 @@ def test_nothing_of_a_submission_runs(course: Course, tmp_path: Path):
     [written] = generate(course, "tiny")
     assert written.problem == "" and len(written.pages) == 1
     for page in (*written.pages, write_report(course, "tiny"), write_report(course, "tiny", language="zh")):
-        copy = (
-            tmp_path / f"{len(list(tmp_path.iterdir()))}.html"
-        )  # the policy's 'self' must not depend on the folder
+        # The policy's 'self' must not depend on the folder.
+        copy = tmp_path / f"{len(list(tmp_path.iterdir()))}.html"
         shutil.copyfile(page, copy)
         soup = opened(copy)
         assert soup.title.get_text() != "OWNED"

@@ -1,7 +1,7 @@
 # %% setup=true
 from pathlib import Path
 
-import torch  # noqa: F401
+import torch  # noqa: F401 - for answers: one variant is a tensor
 
 from coursekit.check import open_lab
 
