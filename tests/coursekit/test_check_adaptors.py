@@ -93,7 +93,9 @@ def test_where_a_gradient_flows_is_told_of_each_result():
     result = ask_gradient(lambda x, y, n: (x * y.detach(), y + n))
     assert result["value"]["gradient flows back to x"] == [True, False]
     assert result["value"]["gradient flows back to y"] == [False, True]
-    torch.testing.assert_close(list(result["value"]["returned"]), [torch.full((2,), 3.0), torch.tensor([3.0, 4.0])])
+    torch.testing.assert_close(
+        list(result["value"]["returned"]), [torch.full((2,), 3.0), torch.tensor([3.0, 4.0])]
+    )
     alone = ask_gradient(lambda x, y, n: (x * y).sum())["value"]
     assert alone["gradient flows back to x"] is alone["gradient flows back to y"] is True
 

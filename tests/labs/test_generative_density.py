@@ -123,14 +123,23 @@ def test_noise_in_the_mixture_costs_4_6_nats_at_most():
     assert quoted("log 100 = 4.6")
 
 
-@pytest.mark.slow  # about ten seconds
+@pytest.mark.slow  # about half a minute
 def test_the_ring_collapses_and_does_not(lab, solved):
-    """What the text says of its two games: few heaps of eight, and all of them."""
+    """What the text says of its games: mostly few heaps of eight, or all of them. Each game depends on how a processor rounds."""
     players, games = cell(lab, "def player("), cell(lab, "def play(")
     exec(players[players.index("def player(") : players.index("torch.manual_seed(0)")], solved)
-    exec(games[: games.index("_, axes = ")], solved)
-    found = [
-        solved["coverage"](torch.cdist(points, solved["heaps"]).argmin(1), 8)[1].item()
-        for points in solved["games"].values()
-    ]
-    assert found[0] < 5 and found[1] > 7.5
+    exec(games[: games.index("games = ")], solved)
+
+    def heaps(**game) -> list[float]:
+        found = [solved["play"](**game, seed=seed) for seed in range(5)]
+        return [
+            solved["coverage"](torch.cdist(points, solved["heaps"]).argmin(1), 8)[1].item()
+            for points in found
+        ]
+
+    hasty, braked = {"lr_of_G": 0.01, "penalty": 0.0}, {"lr_of_G": 0.001, "penalty": 1.0}
+    for game in (hasty, braked):
+        assert f"play({', '.join(f'{name}={value}' for name, value in game.items())})" in games
+    assert sum(number < 4 for number in heaps(**hasty)) >= 4
+    assert sum(number > 7.5 for number in heaps(**braked)) >= 4
+    assert sum(number > 7.5 for number in heaps(**braked, saturating=True)) >= 4
