@@ -19,7 +19,7 @@ _MAX_TEXT = 80
 # What adaptors call the parts of a result (`coursekit.check.adaptors`), for a Chinese message.
 _PARTS = {
     r"gradient flows back to (\w+)": r"梯度能否传回 \1",
-    r"gradient left in the (\w+)": r"\1 中残留的梯度",
+    r"gradient left in the (\w+)": r"残留的梯度（\1）",
     r"\bcan still learn\b": "之后能否继续学习",
     r"\breturned\b": "返回值",
     r"\bparameters\b": "参数",

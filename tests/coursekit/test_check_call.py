@@ -10,7 +10,6 @@ from asking import ask, one
 from torch import nn
 
 from coursekit.check import patience
-from coursekit.check.call import answer
 
 
 def test_a_function_is_called_by_position() -> None:
@@ -123,16 +122,6 @@ def test_predictions_keep_the_models_mode_and_any_output_comes_back() -> None:
     assert result["value"][0].tolist() == [[1.0] * 4] * 2
     assert result["value"][1] is True
     assert net.training
-
-
-def test_where_a_tensor_is_asked_for_a_number_will_not_do() -> None:
-    questions = {"target": "loss", "adaptor": "function", "inputs": [{"x": torch.ones(2)}]}
-    questions |= {"options": {"returns": "tensor"}}
-    (right,) = answer(lambda x: x.sum(), questions)
-    assert right["status"] == "ok"
-    (wrong,) = answer(lambda x: x.sum().item(), questions)
-    assert wrong["status"] == "form" and "expected a tensor (`.item()`" in wrong["message"]
-    assert "没有梯度" in wrong["message_zh"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no interval timers")

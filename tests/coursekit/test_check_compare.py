@@ -156,4 +156,4 @@ def test_the_parts_of_a_result_have_chinese_names():
     assert said["en"] == "gradient flows back to x[0]: expected True, got False."
     assert said["zh"] == "梯度能否传回 x[0]：应为 True，得到的是 False。"
     said = difference({**expected, "gradient left in the generator": 1.0}, expected, CLOSE)
-    assert said["zh"].startswith("生成器中残留的梯度：")
+    assert said["zh"].startswith("残留的梯度（生成器）：")
