@@ -180,6 +180,7 @@ def chosen(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) ->
     return nn.functional.one_hot(given[inputs["positions"]].long(), num_classes).float()
 
 
+# Cases that were handed out name their adaptor. One whose meaning changes gets a new name, so that these are refused, not misjudged.
 ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] = {
     adaptor.__name__: adaptor
     for adaptor in (

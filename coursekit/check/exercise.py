@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from coursekit.check.adaptors import ADAPTORS
 from coursekit.check.tree import Text, Tree, dumps, loads
 
 Draw = Callable[[np.random.Generator], dict[str, Tree]]
@@ -220,7 +221,15 @@ class CaseSet:
 
     @classmethod
     def from_tree(cls, tree: Tree) -> "CaseSet":
-        """Back from plain data."""
+        """Back from plain data.
+
+        Raises:
+            ValueError: the cases were made for another version of coursekit, and would be misjudged by this one.
+        """
+        if tree["adaptor"] not in ADAPTORS:
+            raise ValueError(
+                f"{tree['exercise']} is to be called in a way that this coursekit does not know, {tree['adaptor']!r}"
+            )
         return cls(**{**tree, "cases": [Case(**case) for case in tree["cases"]]})
 
     def questions(self) -> Tree:

@@ -95,7 +95,7 @@ def bundle_from(content: bytes, name: str) -> Lab:
         tree = loads(content)
         case_sets = [CaseSet.from_tree(item) for item in tree["exercises"]]
         return Lab(tree["lab"], tree["language"], {case_set.exercise: case_set for case_set in case_sets})
-    except (DamagedError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{name} is damaged ({error}), or made for another version of coursekit. "
             "Copy it again from where you got the notebook, and update coursekit."

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,17 @@ def test_a_bundle_of_before_there_were_group_titles_can_be_read(folder: Path) ->
     del tree["groups"]
     (folder / f"demo{SUFFIX}").write_bytes(dumps({"lab": "demo", "language": "en", "exercises": [tree]}))
     assert open_lab("demo").case_sets["double"].groups == {}
+
+
+def test_cases_that_are_called_in_an_unknown_way_are_of_another_version(folder: Path) -> None:
+    later = replace(doubling(), adaptor="of_tomorrow")
+    write_bundle(folder / f"demo{SUFFIX}", "demo", "en", [later])
+    with pytest.raises(
+        BundleError, match=r"double is to be called .*'of_tomorrow'.*another version of coursekit"
+    ):
+        open_lab("demo")
+    with pytest.raises(DamagedError, match="of_tomorrow"):
+        decode(encode(later))
 
 
 def test_checks_show_and_return_or_raise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
