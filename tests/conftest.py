@@ -6,10 +6,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import settings
 
 from autograde.course import Course, init_course
 from autograde.lab import Lab, load_lab
 from autograde.release import release
+
+# The same examples in every run; `pytest --hypothesis-profile=default` looks for others.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 TINY = Path(__file__).parent / "autograde" / "tiny"
 
