@@ -71,7 +71,7 @@ from coursekit.data import (
 from coursekit.data.same_bag import same_bag
 from coursekit.data.wordpieces import SPECIAL
 from coursekit.models import Bert, BertConfig, get_model, load_encoder
-from coursekit.train import Outcome, add_lora, evaluate, fit, predict, predict_to_file  # noqa: F401
+from coursekit.train import Outcome, add_lora, evaluate, fit, predict, predict_to_file
 
 check = open_lab("bert_sentiment")
 PAD, CLS, SEP, MASK = 0, 101, 102, 103  # the special tokens of every English BERT, by number
