@@ -21,7 +21,9 @@ def violations(cells: Sequence[str], target: str, rules: dict[str, Any]) -> list
     """What the definition of `target`, and everything of the notebook that it calls, uses against the rules.
 
     Parameters and local variables are not mistaken for global names, and type annotations are no use of what they
-    name. Rules are for honest work: whoever wants to hide a call from them can.
+    name. A definition that was kept by a plain assignment of names (`good = f`) is followed, even when its first name means
+    something else by now; of the branches of an `if`, the last that binds a name counts. Rules are for honest work:
+    whoever wants to hide a call from them can.
 
     Args:
         cells: sources of the executed code cells, in order; of several definitions of a name the last one counts.

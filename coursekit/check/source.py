@@ -3,7 +3,7 @@
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -31,7 +31,8 @@ class Notebook:
     """The global names of a notebook after all of its cells.
 
     Attributes:
-        definitions: the statements that made each name what it is: the last that binds it and those that change it after.
+        definitions: the statements that made each name what it is: the last that binds it and those that change it after;
+            names of one object share them, whatever becomes of the name that it had first.
         aliases: names that stand for others: `import torch.nn.functional as F` gives F -> its full name.
         stars: modules of which all names were imported.
     """
@@ -160,8 +161,11 @@ def _bind(notebook: Notebook, statement: ast.stmt) -> None:
             _define(notebook, name, alone, full)
     else:
         same = notebook.full_name(statement.value) if isinstance(statement, ast.Assign) else None
+        made = notebook.definitions
+        shared = {name: made[value] for name, value in _renamed(statement) if value in made}
         for name in _stored(statement):
             _define(notebook, name, statement, same, anew=not isinstance(statement, ast.AugAssign))
+        made |= shared
         for name in _changed(statement):
             _define(notebook, name, statement, notebook.aliases.get(name), anew=False)
 
@@ -169,8 +173,9 @@ def _bind(notebook: Notebook, statement: ast.stmt) -> None:
 def _define(
     notebook: Notebook, name: str, statement: ast.stmt, full: str | None, *, anew: bool = True
 ) -> None:
-    earlier = [] if anew else notebook.definitions.get(name, [])
-    notebook.definitions[name] = [*earlier, statement]
+    if anew:
+        notebook.definitions[name] = []
+    notebook.definitions.setdefault(name, []).append(statement)
     if full and full != name:
         notebook.aliases[name] = full
     else:
@@ -198,6 +203,18 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 def _stored(node: ast.AST) -> Sequence[str]:
     """Names that a statement or a target binds in its own scope."""
     return [n.id for n in _within([node]) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def _renamed(statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """`good` and `f` of `good = f`, and each such pair of `good, n = f, 3`."""
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        return
+    value = statement.value
+    for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+        pairs: Iterable[tuple[ast.expr, ast.expr | None]] = [(target, value)]
+        if isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
+            pairs = zip(target.elts, value.elts, strict=False)
+        yield from ((t.id, v.id) for t, v in pairs if isinstance(t, ast.Name) and isinstance(v, ast.Name))
 
 
 def _changed(statement: ast.stmt) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from coursekit.plot.pictures import as_batch, picture_grid
-from coursekit.plot.style import COLORS, new_figure
+from coursekit.plot.style import COLORS, legend_above, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,5 +87,5 @@ def players(history: Any) -> Figure:
     for ax in (losses, balance):
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend(prop={"family": ax.title.get_fontfamily()})
+        legend_above(ax)
     return figure

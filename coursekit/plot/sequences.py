@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from coursekit.plot.lettering import BOX, VISIBLE, drawable, fonts_of, width_of, wrapped
-from coursekit.plot.style import COLORS, new_figure
+from coursekit.plot.style import COLORS, legend_above, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def gradient_norms(
     ax.set_xlim(1 - margin, max(map(len, runs)) + margin)
     ax.grid(alpha=0.3)
     if labels is not None or len(runs) > 1:
-        ax.legend(prop={"family": fonts_of(ax)})
+        legend_above(ax)
     return figure
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from coursekit.plot.lettering import fonts_of
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito, "Color universal design" (2008), without the yellow, which is too pale for lines on white.
@@ -46,3 +49,10 @@ def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Fi
         matplotlib.rcParams["font.family"] = families
     plt.close(figure)
     return figure, axes
+
+
+def legend_above(ax: Axes) -> None:
+    """What the lines of `ax` mean, above it: inside of it no place is free of curves for sure."""
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, prop={"family": fonts_of(ax)}
+    )

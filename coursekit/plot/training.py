@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from coursekit.plot.lettering import drawable, fonts_of
-from coursekit.plot.style import COLORS, new_figure
+from coursekit.plot.style import COLORS, legend_above, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def curves(
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         if not several:
-            ax.legend(prop={"family": fonts_of(ax)})
+            legend_above(ax)
     if several:
         _legend(figure, axes[0, 0], labels, [part for part in STYLES if f"{part}_loss" in present])
     return figure

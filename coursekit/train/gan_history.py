@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from coursekit.train.history import BaseHistory
+from coursekit.train.history import BaseHistory, evenly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,8 +112,7 @@ class GanHistory(BaseHistory):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` gives an equal history back, with the samples of at most 20 epochs."""
-        step = max(1, (len(self.grids) - 1) / (MOST_GRIDS - 1))
-        chosen = [self.grids[round(i * step)] for i in range(min(len(self.grids), MOST_GRIDS))]
+        chosen = evenly(self.grids, MOST_GRIDS)
         grids = [{"epoch": epoch, **grid.to_dict()} for epoch, grid in chosen]
         return super().to_dict() | {"warnings": list(self.warnings), "samples": grids}
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
 Row = dict[str, float]
+Item = TypeVar("Item")
+
+MOST_ROWS = 20  # of a table; of more epochs, evenly chosen ones
 
 
 class BaseHistory:
     """One row an epoch, as a list of dicts with the keys of `COLUMNS`; a number that does not apply is missing from its row.
+
+    Of a long training the tables show twenty rows: the first, the last, and evenly chosen ones between.
 
     Attributes:
         rows: the epochs that were finished.
@@ -67,7 +72,7 @@ class BaseHistory:
         table = Table(caption=self.remark() or None)
         for name in self.columns:
             table.add_column(name.replace("_", " "), justify="right")
-        for row in self.rows:
+        for row in evenly(self.rows, MOST_ROWS):
             table.add_row(*(show(name, row.get(name)) for name in self.columns))
         return table
 
@@ -84,7 +89,7 @@ class BaseHistory:
 
     def __repr__(self) -> str:
         lines = ["  ".join(f"{name.replace('_', ' '):>9}" for name in self.columns)] if self.rows else []
-        for row in self.rows:
+        for row in evenly(self.rows, MOST_ROWS):
             cells = [f"{show(n, row.get(n)):>{max(9, len(n))}}" for n in self.columns]
             lines.append("  ".join(cells))
         return "\n".join([*lines, *filter(None, [self.remark()])]) or f"{type(self).__name__} of no epochs"
@@ -95,7 +100,7 @@ class BaseHistory:
         head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in self.columns)
         body = "".join(
             "<tr>" + "".join(f"<td>{show(n, row.get(n))}</td>" for n in self.columns) + "</tr>"
-            for row in self.rows
+            for row in evenly(self.rows, MOST_ROWS)
         )
         remark = escape(self.remark() or ("" if self.rows else "no epoch finished yet"))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><div>{remark}</div>"
@@ -163,6 +168,12 @@ class History(BaseHistory):
         from coursekit.plot import curves
 
         return curves(self)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, 2 or more: the first, the last, and evenly chosen ones between."""
+    step = max(1, (len(items) - 1) / (most - 1))
+    return [items[round(i * step)] for i in range(min(len(items), most))]
 
 
 def show(name: str, value: float | None) -> str:

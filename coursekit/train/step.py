@@ -60,6 +60,11 @@ class Supervised:
             DataError: the batch is no (inputs, labels), the model cannot take the inputs, or its output does not go
                 with the labels.
         """
+        if self.classifies and hasattr(model, "generator") and hasattr(model, "discriminator"):
+            raise DataError(
+                f"{type(model).__name__} has a generator and a discriminator and gives no logits (N, C): train both with "
+                "fit_gan"
+            )
         if not isinstance(batch, tuple | list) or len(batch) < 2:
             raise DataError(
                 f"each batch must be (inputs, labels), this one is {type(batch).__name__}; give pairs, or a `step` of "
@@ -78,18 +83,23 @@ class Supervised:
             ) from error
         if not self.classifies:
             return None
-        check_outputs(logits, y[:2])
+        check_outputs(logits, inputs[0][:2], y[:2])
         return logits.shape[1]
 
 
-def check_outputs(logits: Any, y: Tensor) -> None:
-    """Raise DataError unless `logits` is a float tensor (N, C, ...) for labels (N, ...)."""
+def check_outputs(logits: Any, X: Tensor, y: Tensor) -> None:
+    """Raise DataError unless `logits`, made of `X`, is a float tensor (N, C, ...) for labels (N, ...)."""
     if not isinstance(logits, Tensor):
         raise DataError(
             f"the model returned {type(logits).__name__}, expected a tensor of logits (N, C): did forward "
             "forget to return?"
         )
     if logits.ndim != y.ndim + 1 or logits.shape[0] != y.shape[0]:
+        if X.is_floating_point() and logits.shape == X.shape:
+            raise DataError(
+                f"the model gave the shape of its input, {tuple(X.shape)}, expected logits ({y.shape[0]}, number of "
+                "classes); an auto-encoder learns without labels: give step=Reconstruction(), for a VAE step=NegativeELBO()"
+            )
         raise DataError(
             f"for labels of shape {tuple(y.shape)} the model gave logits of shape {tuple(logits.shape)}, expected "
             f"({y.shape[0]}, number of classes{''.join(f', {n}' for n in y.shape[1:])}): labels are class indices "

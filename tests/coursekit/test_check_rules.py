@@ -24,6 +24,7 @@ def found(*cells: str, rules: dict[str, Any] = STRICT, target: str = "conv2d") -
     return [text["en"] for text in violations([SETUP, *cells], target, rules)]
 
 
+DEF = "def conv2d(x, k):\n    return F.conv2d(x, k)\n"
 BROKEN = {
     "full name": "def conv2d(x, k):\n    return torch.nn.functional.conv2d(x, k)",
     "module alias": "def conv2d(x, k):\n    return F.conv2d(x, k)",
@@ -65,6 +66,15 @@ BROKEN = {
     "another door": "def conv2d(x, k):\n    return torch.nn.modules.conv.Conv2d(1, 1, 3)(x)",
     "aten": "def conv2d(x, k):\n    return torch.ops.aten.conv2d(x, k)",
     "answer key": "import coursekit.models as m\ndef conv2d(x, k):\n    return m.get_model('lenet')(x)",
+    "kept under another name": f"{DEF}good = conv2d\n# cell\ndef conv2d(x, k):\n    return good(x, k)",
+    "kept in a tuple": f"{DEF}good, n = conv2d, 3\n# cell\ndef conv2d(x, k):\n    return good(x, k)",
+    "kept with a type": f"{DEF}good: object = conv2d\n# cell\ndef conv2d(x, k):\n    return good(x, k)",
+    "kept twice": f"{DEF}a = b = conv2d\nc = b\n# cell\ndef conv2d(x, k):\n    return c(x, k)",
+    "exchanged": f"{DEF}def good(x, k):\n    return x\ngood, conv2d = conv2d, good\ndef conv2d(x, k):\n    return good(x, k)",
+    "the answer has another name": "def g(x, k):\n    return F.conv2d(x, k)\nconv2d = g\n# cell\ndef g(x, k):\n    return x",
+    "assigned to itself": f"{DEF}conv2d = conv2d",
+    "changed under another name": "class Net:\n    pass\nSame = Net\nSame.run = F.conv2d\ndef conv2d(x, k):\n    return Net.run(x, k)",
+    "last branch": "def good(x, k):\n    return x\nif torch.cuda.is_available():\n    conv2d = good\nelse:\n    conv2d = F.conv2d",
     "deep": "def conv2d(x, k):\n    return F.conv2d(x, k)" + " + 1" * 900,
 }  # fmt: skip
 
@@ -87,6 +97,10 @@ HONEST = {
     "recursion": "def conv2d(x, k):\n    return conv2d(x[1:], k) if len(x) else x",
     "latest counts": "def conv2d(x, k):\n    return F.conv2d(x, k)\n# cell\ndef conv2d(x, k):\n    return x",
     "helper replaced": "def h(x):\n    return F.conv2d(x, x)\ndef conv2d(x, k):\n    return h(x)\n# cell\ndef h(x):\n    return x",
+    "kept and not used": f"{DEF}slow = conv2d\n# cell\ndef conv2d(x, k):\n    return x",
+    "kept before": "def h(x):\n    return x\nmine = h\n# cell\nfrom torch.nn.functional import conv2d as h\ndef conv2d(x, k):\n    return mine(x)",
+    "exchanged before": f"{DEF}def good(x, k):\n    return x\ngood, conv2d = conv2d, good",
+    "last branch": "def good(x, k):\n    return x\nif False:\n    conv2d = F.conv2d\nelse:\n    conv2d = good",
     "annotation": "def conv2d(x: torch.Tensor, layer: nn.Conv2d) -> nn.Conv2d:\n    y: nn.Conv2d = x\n    return y",
     "string annotation": 'def conv2d(x: "nn.Conv2d") -> "F.conv2d":\n    return x',
     "text and comment": 'def conv2d(x, k):\n    """As F.conv2d, without eval."""\n    # torch.nn.functional.conv2d\n    return x',

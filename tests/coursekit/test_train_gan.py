@@ -12,7 +12,7 @@ from trainings import numbers, same
 
 from coursekit.data import load
 from coursekit.models import get_model
-from coursekit.train import GanHistory, TrainingError
+from coursekit.train import GanHistory, TrainingError, fit
 from coursekit.train.errors import DataError
 from coursekit.train.gan_fitting import GRID, prepare
 from coursekit.train.gan_loop import discriminator_step, fake_images, generator_step
@@ -300,6 +300,13 @@ def test_a_model_that_is_no_gan_is_told_what_one_is() -> None:
     model.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
     with pytest.raises(DataError, match=r"gave \(2, 1\), expected one logit each, \(2,\): squeeze\(1\)"):
         train(model)
+
+
+@pytest.mark.parametrize("name", ["gan", "conditional_gan"])
+def test_fit_sends_a_gan_to_fit_gan(name) -> None:
+    for source in (pictures(), pictures()[0]):
+        with pytest.raises(DataError, match=r"no logits .*train both with fit_gan"):
+            fit(gan(name), source, progress=False)
 
 
 def test_a_conditional_gan_needs_classes_that_fit() -> None:

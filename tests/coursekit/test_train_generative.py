@@ -151,3 +151,12 @@ def test_mistakes_are_said() -> None:
         Reconstruction()(nn.Identity(), ((X * 100).to(torch.uint8),))
     with pytest.raises(DataError, match="labels of shape"):
         fit(nn.Flatten(), X, progress=False)  # a classifier, without labels
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_an_auto_encoder_without_its_step_is_told_which_one_it_needs(labelled) -> None:
+    X = data("autoencoder")
+    source = (X, torch.zeros(len(X)).long()) if labelled else X
+    for use in (fit, evaluate):
+        with pytest.raises(DataError, match=r"shape of its input, \(2, 1, 8, 8\).*step=Reconstruction\(\)"):
+            use(get_model("autoencoder", **MODELS["autoencoder"][1]), source)

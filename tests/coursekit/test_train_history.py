@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -58,6 +60,18 @@ def test_the_table_shows_every_number():
     assert set(made.columns) == set(History.COLUMNS)
     for shown in (text, html, repr(made)):
         assert f"{made[-1]['val_accuracy']:.2%}" in shown and f"{made[0]['train_loss']:.4f}" in shown
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 20, 21, 40, 100])
+def test_of_a_long_training_the_tables_show_the_first_the_last_and_evenly_chosen_epochs(epochs):
+    made = history(*[{"train_loss": 1 / (i + 1)} for i in range(epochs)])
+    html = [int(epoch) for epoch in re.findall(r"<tr><td>(\d+)</td>", made._repr_html_())]
+    assert html[0] == 1 and html[-1] == epochs and len(html) == min(epochs, 20)
+    steps = [after - before for before, after in pairwise(html)]
+    assert all(steps) and max(steps, default=0) - min(steps, default=0) <= 1
+    assert [int(line.split()[0]) for line in repr(made).splitlines()[1:]] == html
+    assert made.table().row_count == len(html)
+    assert len(made) == len(made["train_loss"]) == len(made.to_dict()["rows"]) == epochs
 
 
 def test_html_of_a_remark_is_escaped():
