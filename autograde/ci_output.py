@@ -10,10 +10,9 @@ from rich.text import Text
 from autograde.ci import Graded
 from autograde.notebook import HIDDEN
 from coursekit.check.light import number
-from coursekit.check.show import say
+from coursekit.check.show import SIGNS, say
 from coursekit.check.verdict import Outcome
 
-SIGNS = {"correct": "✓", "partial": "◐", "incorrect": "✗", "error": "!", "not attempted": "○"}
 # XML 1.0 has no place for most control characters, nor for lone surrogates; an exception's message may hold them.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WORDS = {

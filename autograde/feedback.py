@@ -78,7 +78,7 @@ _POLICY = (
 
 # Messages of a hidden check that carry no expected value: what the student's own code raised, shapes, kinds, accuracy.
 _WITHOUT_VALUES = re.compile(
-    r"(\[[^\]]*\] )?(your code raised |accuracy \d|([\w.\[\]]*: )?expected "
+    r"(\[[^\]]*\] )?(your code raised |\d[\d.]*% of the check's|([\w. \[\]]*: )?expected "
     r"(shape \(|a (tensor|number|list|tuple|dictionary)\b|finite numbers|text, |True or False, ))"
 )
 _DIFFERS = {

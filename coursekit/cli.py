@@ -135,8 +135,8 @@ def submit(
     except SubmitError as error:
         _fail(str(error))
     _note("Packed: " + ", ".join(packed.files))
-    empty = packed.not_attempted
-    _note(f"Not attempted: {', '.join(empty)}" if empty else "Every exercise has an answer.")
+    for remark in packed.remarks:
+        _note(remark)
     print(packed.target)
     _note("It holds what was saved: if Jupyter shows unsaved changes, save them and run this again.")
 

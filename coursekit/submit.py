@@ -1,5 +1,6 @@
 """`coursekit submit`: pack a lab's folder into one file to hand in, after looking over its notebook."""
 
+import ast
 import json
 import re
 import zipfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from coursekit.check import BundleError, Lab
 from coursekit.check.lab import SUFFIX, installed_labs, read_bundle
+from coursekit.check.show import SIGNS, language
+from coursekit.check.tree import Text
 
 # The autograder takes no more: what is larger is better left out at home than at the door.
 MAX_FILES, MAX_BYTES, MAX_NOTEBOOK_BYTES = 1_000, 200 * 2**20, 40 * 2**20
@@ -27,12 +30,12 @@ class Packed:
     Attributes:
         target: the file to hand in.
         files: what is in it, by path below the lab's folder.
-        not_attempted: ids of the graded cells that still hold the stub.
+        remarks: what may cost points, a sentence each, in the language of the lab.
     """
 
     target: Path
     files: tuple[str, ...]
-    not_attempted: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def pack(folder: Path, out: Path | None = None, *, force: bool = False) -> Packed:
@@ -63,8 +66,63 @@ def pack(folder: Path, out: Path | None = None, *, force: bool = False) -> Packe
         raise SubmitError(
             f"{target} cannot be written: {error}. Name another file: coursekit submit --out FILE.zip"
         ) from error
-    empty = tuple(name for name, source in cells.items() if _is_stub(source))
-    return Packed(target, tuple(path.relative_to(folder).as_posix() for path in files), empty)
+    names = tuple(path.relative_to(folder).as_posix() for path in files)
+    return Packed(target, names, tuple(_remarks(lab, cells, names)))
+
+
+def _remarks(lab: Lab, cells: dict[str, "_Cell"], files: tuple[str, ...]) -> Iterable[str]:
+    """What may cost points, as far as the saved notebook and the files tell."""
+    checks = [name for name in cells if name.endswith("-check")]
+    answers = {name: cell for name, cell in cells.items() if not name.endswith(("-check", "-hidden"))}
+    found = {
+        "empty": [name for name, cell in answers.items() if cell.is_stub()],
+        "broken": [
+            name
+            for name, cell in answers.items()
+            if cell.is_code and not cell.is_stub() and cell.tree() is None
+        ],
+        "wrong": [name.removesuffix("-check") for name in checks if cells[name].sign() not in ("", _RIGHT)],
+        "not run": [name.removesuffix("-check") for name in checks if not cells[name].sign()],
+    }
+    trained = {
+        name: cells[name].source
+        for name, cases in lab.case_sets.items()
+        if cases.compare["kind"] == "accuracy" and name in cells and "fit" in cells[name].source
+    }
+    found["not saved"] = [name for name, source in trained.items() if not _SAVED.search(source)]
+    weights = {f"{name}.safetensors" for source in trained.values() for name in _SAVED.findall(source)}
+    found["no weights"] = sorted(weights - set(files))
+    lang = language(lab.lang)
+    for what, names in found.items():
+        if names:
+            yield _SAID[what][lang].format(", ".join(names))
+    if not (found["empty"] or found["broken"]):
+        yield _ANSWERED[lang]
+
+
+_RIGHT = SIGNS["correct"]
+_SAVED = re.compile(r"""\bsave\s*=\s*f?["']([^"'{}]+)["']""")
+_SAID: dict[str, Text] = {
+    "empty": {"en": "Not attempted: {}", "zh": "尚未作答：{}"},
+    "broken": {
+        "en": "No Python that can run (a syntax error): {}",
+        "zh": "代码有语法错误，无法运行：{}",
+    },
+    "wrong": {
+        "en": "Checks that were not all right when the notebook was saved: {}",
+        "zh": "保存笔记本时，检查没有全部通过的练习：{}",
+    },
+    "not run": {"en": "Checks without a saved result: {}", "zh": "没有保存检查结果的练习：{}"},
+    "not saved": {
+        "en": "Trained without save=..., so that grading would have to train anew, in less time: {}",
+        "zh": "训练时没有写 save=...，批改时只能在更短的时间里重新训练：{}",
+    },
+    "no weights": {
+        "en": "Trained weights that are not in this folder (run the cell that trains them): {}",
+        "zh": "文件夹里缺少训练好的权重（请运行训练它的单元格）：{}",
+    },
+}
+_ANSWERED: Text = {"en": "Every exercise has an answer.", "zh": "每道练习都已作答。"}
 
 
 def _bundle_of(folder: Path) -> Lab:
@@ -84,8 +142,34 @@ def _bundle_of(folder: Path) -> Lab:
         raise SubmitError(str(error)) from error
 
 
-def _graded_cells(notebook: Path) -> dict[str, str]:
-    """The source of each cell with an nbgrader id."""
+@dataclass(frozen=True)
+class _Cell:
+    """A cell that is graded, as it was saved."""
+
+    source: str
+    is_code: bool
+    outputs: list[str]
+
+    def is_stub(self) -> bool:
+        """Whether it holds what was handed out, or nothing but remarks."""
+        stub = re.search(r"^\s*raise NotImplementedError", self.source, re.MULTILINE)
+        tree = self.tree()
+        return bool(stub) or _WRITTEN_STUB in self.source or (tree is not None and not tree.body)
+
+    def tree(self) -> ast.Module | None:
+        """The cell as Python, without IPython's own commands; None where it is none."""
+        try:
+            return ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", self.source, flags=re.MULTILINE))
+        except (SyntaxError, ValueError):  # a ValueError: null bytes
+            return None
+
+    def sign(self) -> str:
+        """That of the check's saved outcome; "" where there is none."""
+        return next((text[:1] for text in self.outputs if text[:1] in SIGNS.values()), "")
+
+
+def _graded_cells(notebook: Path) -> dict[str, _Cell]:
+    """Each cell with an nbgrader id."""
     if not notebook.is_file():
         raise SubmitError(
             f"there is no {notebook.name} in {notebook.parent.resolve()}; give your notebook its first name back"
@@ -104,11 +188,13 @@ def _graded_cells(notebook: Path) -> dict[str, str]:
         ) from error
 
 
-def _cells(notebook: Path) -> Iterable[tuple[str, str]]:
+def _cells(notebook: Path) -> Iterable[tuple[str, _Cell]]:
     for cell in json.loads(notebook.read_text(encoding="utf-8-sig"))["cells"]:
         grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
         if grade_id:
-            yield grade_id, "".join(cell["source"])
+            shown = [output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
+            texts = ["".join(text) for text in shown]
+            yield grade_id, _Cell("".join(cell["source"]), cell["cell_type"] == "code", texts)
 
 
 def _expected_cells(lab: Lab) -> set[str]:
@@ -119,10 +205,6 @@ def _expected_cells(lab: Lab) -> set[str]:
     ids = set(dict(_cells(released))) if released and released.is_file() else set()
     # A course may have changed a lab of the same name: then only its checks say what belongs to it.
     return ids if expected <= ids else expected
-
-
-def _is_stub(source: str) -> bool:
-    return bool(re.search(r"^\s*raise NotImplementedError", source, re.MULTILINE)) or _WRITTEN_STUB in source
 
 
 def _to_pack(folder: Path) -> list[Path]:

@@ -13,15 +13,16 @@ from torch.nn.parameter import UninitializedParameter
 
 from coursekit.check.tree import BilingualError, Tree
 
-_FLOWS = "gradient flows back to {}"
-
 
 class WrongFormError(BilingualError):
     """The object is not of the form that the exercise asks for (a number where a function is expected, say)."""
 
-    def __init__(self, expected_en: str, expected_zh: str, got: Any):
+    def __init__(self, expected_en: str, expected_zh: str, got: Any, *more: tuple[str, str]):
         english, chinese = _describe(got)
-        super().__init__(f"expected {expected_en}, got {english}", f"应为{expected_zh}，得到的却是{chinese}")
+        en, zh = ("".join(texts) for texts in zip(*more, strict=True)) if more else ("", "")
+        super().__init__(
+            f"expected {expected_en}, got {english}{en}", f"应为{expected_zh}，得到的却是{chinese}{zh}"
+        )
 
 
 def function(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) -> Tree:
@@ -94,18 +95,17 @@ def game_step(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree])
         for player in players.values()
     ]
     spectator = options.get("spectator")
-    returned = []
-    for batch in inputs["batches"]:
-        returned.append(target(*players.values(), *optimizers, *batch))
+    result: dict[str, Tree] = {}
+    for i, batch in enumerate(inputs["batches"]):
+        result[f"loss of step {i + 1}"] = target(*players.values(), *optimizers, *batch)
         for name, player in players.items():
             if spectator and name != spectator:
                 _leave_gradient(player)
-    result = {"returned": returned} | {
-        name: [parameter.detach() for parameter in player.parameters()] for name, player in players.items()
-    }
-    result["can still learn"] = [
-        all(p.requires_grad for p in player.parameters()) for player in players.values()
-    ]
+    for name, player in players.items():
+        result[f"weights of the {name}"] = [parameter.detach() for parameter in player.parameters()]
+    for name, player in players.items():
+        result[f"the {name} can still learn"] = all(p.requires_grad for p in player.parameters())
+        result[f"the {name} is in training mode"] = player.training
     if spectator:
         left = [p.grad.abs().sum().item() for p in players[spectator].parameters() if p.grad is not None]
         result[f"gradient left in the {spectator}"] = sum(left)
@@ -180,6 +180,11 @@ def chosen(target: Any, inputs: dict[str, Tree], options: Mapping[str, Tree]) ->
     return nn.functional.one_hot(given[inputs["positions"]].long(), num_classes).float()
 
 
+_CUT_OFF = (
+    "; `.item()`, `float()`, `.detach()`, numpy and `no_grad` cut it off",
+    "；`.item()`、`float()`、`.detach()`、numpy 和 `no_grad` 都会切断梯度",
+)
+
 # Cases that were handed out name their adaptor. One whose meaning changes gets a new name, so that these are refused, not misjudged.
 ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] = {
     adaptor.__name__: adaptor
@@ -193,31 +198,31 @@ ADAPTORS: dict[str, Callable[[Any, dict[str, Tree], Mapping[str, Tree]], Tree]] 
 def _flows(
     returned: Any, names: Sequence[str], sources: Sequence[torch.Tensor], options: Mapping[str, Tree]
 ) -> dict[str, Tree]:
-    """Whether a gradient flows back to each of the sources, from the result or, of several, from each; None if they are no numbers."""
-    results = list(returned) if isinstance(returned, list | tuple) else [returned]
-    results = results[: options.get("gradient_from", len(results))]
-    for result in results:
-        is_tensor = isinstance(result, torch.Tensor)
-        if (is_tensor and not result.requires_grad) or isinstance(
-            result, int | float | np.number | np.ndarray
-        ):
-            code = _listed(names)
-            raise WrongFormError(
-                f"a tensor from which a gradient flows back to {code} "
-                "(`.item()`, `float()`, `.detach()`, numpy and `no_grad` cut it off)",
-                f"一个张量，并且梯度能从它传回 {code}（`.item()`、`float()`、`.detach()`、numpy 和 `no_grad` 都会切断梯度）",
-                result,
-            )
-        if not is_tensor:
-            return dict.fromkeys(_FLOWS.format(name) for name in names)
-    gradients = [
-        torch.autograd.grad(result.sum(), sources, retain_graph=True, allow_unused=True) for result in results
-    ]
-    flows = [[gradient is not None for gradient in each] for each in zip(*gradients, strict=True)]
+    """Whether a gradient flows back to each of the sources, from the result or, of several, from each; nothing if they are no tensors."""
     several = isinstance(returned, list | tuple)
-    return {
-        _FLOWS.format(name): flow if several else flow[0] for name, flow in zip(names, flows, strict=True)
-    }
+    results = (list(returned) if several else [returned])[: options.get("gradient_from")]
+    flows: dict[str, Tree] = {}
+    for i, result in enumerate(results):
+        tensor = isinstance(result, torch.Tensor)
+        if (tensor and not result.requires_grad) or isinstance(result, int | float | np.number | np.ndarray):
+            raise WrongFormError(
+                f"a tensor from which a gradient flows back to {_listed(names)}",
+                f"一个张量，并且梯度能从它传回 {_listed(names)}",
+                result,
+                (" without gradient", "（没有梯度）") if tensor else ("", ""),
+                _CUT_OFF,
+            )
+        gradients = (
+            torch.autograd.grad(result.sum(), sources, retain_graph=True, allow_unused=True)
+            if tensor
+            else [None] * len(names)
+        )
+        origin = f" from result {i + 1}" if several else ""
+        flows |= {
+            f"gradient{origin} back to {name}": gradient is not None
+            for name, gradient in zip(names, gradients, strict=True)
+        }
+    return flows
 
 
 class _Restless(torch.optim.SGD):

@@ -18,9 +18,13 @@ _SHOWN = 8  # a list of so many numbers is shown whole
 _MAX_TEXT = 80
 # What adaptors call the parts of a result (`coursekit.check.adaptors`), for a Chinese message.
 _PARTS = {
-    r"gradient flows back to (\w+)": r"梯度能否传回 \1",
+    r"gradient from result (\d+) back to (\w+)": r"第 \1 个结果的梯度能否传回 \2",
+    r"gradient back to (\w+)": r"梯度能否传回 \1",
     r"gradient left in the (\w+)": r"残留的梯度（\1）",
-    r"\bcan still learn\b": "之后能否继续学习",
+    r"loss of step (\d+)": r"第 \1 步的损失",
+    r"weights of the (\w+)": r"权重（\1）",
+    r"the (\w+) can still learn": r"之后能否继续学习（\1）",
+    r"the (\w+) is in training mode": r"是否处于训练模式（\1）",
     r"\breturned\b": "返回值",
     r"\bparameters\b": "参数",
     r"\btraining\b": "训练模式",
@@ -65,7 +69,7 @@ def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
         if len(got) != len(expected):
             return _say(where, (f"{len(expected)} values", f"{len(expected)} 个值"), str(len(got)))
         parts = (
-            difference(g, e, compare, f"{where}[{i}]")
+            difference(g, e, compare, f"{where or 'returned'}[{i}]")
             for i, (g, e) in enumerate(zip(got, expected, strict=True))
         )
         return next((part for part in parts if part), None)

@@ -33,11 +33,11 @@ def reconstructions(value: Tree, case: Case) -> tuple[Tensor, Tensor]:
     """Whether each image comes out nearer to the original than the rival's reconstruction: class 1 if so, else 0.
 
     The case's inputs hold the originals `X` `(N, H, W)`, uint8; what it keeps is the rival's mean squared error for each
-    image, of pixels from -1 to 1.
+    image, of pixels from -1 to 1. What lies outside of these is moved to the nearest of them.
     """
     images = _images(value, len(case.inputs["X"]), case.inputs["X"].shape[1:])
     X = case.inputs["X"].float().unsqueeze(1) / 127.5 - 1
-    own = (images - X).square().flatten(1).mean(1)
+    own = (images.clamp(-1, 1) - X).square().flatten(1).mean(1)
     return torch.stack([-case.expected, -own], 1), torch.ones(len(X), dtype=torch.int64)
 
 

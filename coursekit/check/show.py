@@ -20,6 +20,7 @@ _LOOK = {
     "not attempted": ("○", "#777777", {"en": "not attempted", "zh": "尚未作答"}),
     "error": ("!", "#CC3311", {"en": "your code raised an error", "zh": "代码出错"}),
 }
+SIGNS = {status: sign for status, (sign, _, _) in _LOOK.items()}
 _POINTS = {"en": "points", "zh": "分"}
 _HINT = {"en": "Hint: ", "zh": "提示："}
 _HEAD = {"en": "{sign} {exercise}: {word} ({points})", "zh": "{sign} {exercise}：{word}（{points}）"}

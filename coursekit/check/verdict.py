@@ -236,8 +236,8 @@ def _judge_accuracy(case_set: CaseSet, results: Sequence[Result], outcome: Any) 
 
 def _how_far(accuracy: float, threshold: float, floor: float) -> Text:
     return {
-        "en": f"accuracy {accuracy:.1%} on examples you have not seen; full points from {threshold:.1%}, none up to {floor:.1%}.",
-        "zh": f"在未见过的样本上准确率为 {accuracy:.1%}；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
+        "en": f"{accuracy:.1%} of the check's examples are right; full points from {threshold:.1%}, none up to {floor:.1%}.",
+        "zh": f"检查所用的样本中有 {accuracy:.1%} 是对的；达到 {threshold:.1%} 得满分，不超过 {floor:.1%} 不得分。",
     }
 
 

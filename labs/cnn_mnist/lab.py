@@ -799,5 +799,5 @@ plt.show()
 # one file, `cnn_mnist.zip`. Hand in this file, unless your course has another way.
 
 # %% [markdown] lang="zh"
-# **提交作业：** 保存笔记本，在终端里进入笔记本所在的文件夹，运行 `coursekit submit`：它会检查一遍，把笔记本和权重打包成一个文件 `cnn_mnist.zip`。
+# **提交作业：** 保存笔记本，在终端里进入笔记本所在的文件夹，运行 `coursekit submit`：它会看看有没有漏做的题、保存下来的检查结果如何，再把笔记本和权重打包成一个文件 `cnn_mnist.zip`。
 # 如果课程没有另外的要求，交这个文件就行。

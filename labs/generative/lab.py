@@ -145,7 +145,7 @@ plot.sample_grid(torch.cat([digits.test.X[:10], each_by_itself]), columns=10)
 #
 # $$z = V^\top (x - \mu), \qquad \hat x = \mu + V z, \qquad V = (v_1, \dots, v_k)$$
 #
-# 就用来求这些方向的点而言，换成任何别的 $k$ 个方向，平方误差都不会更小。这些方向来自中心化数据的奇异值分解 $X - \mu = U S V^\top$，按 $S$ 从大到小排列。
+# 对于用来求这些方向的点，换成任何别的 $k$ 个方向，平方误差都不会更小。这些方向来自中心化数据的奇异值分解 $X - \mu = U S V^\top$，按 $S$ 从大到小排列。
 
 # %% [markdown] lang="en" about="pca"
 # Write `pca(train, X, k)`: reconstruct the points `X` from `k` numbers each. Mean and directions are those of `train`; `X` may be other points. You may use
@@ -192,16 +192,16 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 # `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")`. `Reconstruction()` makes the mean squared error between what
 # goes in and what comes out the loss; no label is used.
 #
-# The check takes digits that it has not seen, each moved by up to a pixel, and asks of each: is your reconstruction nearer to it than that of PCA with 16 numbers?
-# Full points when that is so for 85% of them, and a share of the points from 50% on (the check calls this share "accuracy"). The decoder is given nothing but the codes. Validation
+# The check takes digits that it has not seen, each moved by up to a pixel, and asks of each: is your reconstruction nearer to it than that of PCA with 16 numbers? (Of both,
+# pixels beyond -1 and 1 are first cut off there.) Full points when that is so for 80% of them, and a share of the points from 50% on. For the check the decoder is given nothing but the codes. Validation
 # digits here, test digits at grading. Half a minute of training is plenty.
 
 # %% [markdown] lang="zh" about="autoencoder"
 # 请填好 `Autoencoder` 的两个网络：从一张图到 **16** 个数，再从 16 个数回到一张图。然后用
 # `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")` 训练它。`Reconstruction()` 以输入与输出之间的均方误差为损失，不用任何标签。
 #
-# 检查用的是它没见过的数字，每个平移了最多一个像素。对每个数字都问：你的重建是不是比用 16 个数的主成分重建更接近原图？
-# 85% 的数字做到就得满分，从 50% 起按比例得分（检查里把这个比例叫做“准确率”）。解码器除了编码什么也看不到。这里的检查用验证集的数字，批改时用测试集的数字。训练半分钟就足够了。
+# 检查用的是它没见过的数字，每个平移了最多一个像素。对每个数字只看一点：你的重建是不是比用 16 个数的主成分重建更接近原图？
+# （两者超出 -1 到 1 的像素都先截断到这个范围。）80% 的数字做到就得满分，从 50% 起按比例得分。检查时，解码器只拿得到编码。这里的检查用验证集的数字，批改时用测试集的数字。训练半分钟就足够了。
 
 
 # %% exercise="autoencoder"
@@ -245,7 +245,8 @@ history = fit(
 with torch.no_grad():
     by_network = autoencoder(digits.test.X).flatten(1)
 errors = {
-    name: (X_hat - X_test).square().mean(1) for name, X_hat in (("PCA", by_pca[16]), ("yours", by_network))
+    name: (X_hat.clamp(-1, 1) - X_test).square().mean(1)
+    for name, X_hat in (("PCA", by_pca[16]), ("yours", by_network))
 }
 for name, error in errors.items():
     print(f"{name:>5}: mean squared error {error.mean():.3f}")
@@ -254,11 +255,11 @@ shown = [X_test[:10], by_pca[16][:10], by_network[:10]]
 plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 
 # %% [markdown] lang="en"
-# The same sixteen numbers, and most of the fog is gone (middle row PCA, last row yours). So sixteen numbers will nearly do. Then drawing a new digit is easy: make up sixteen numbers
+# The same sixteen numbers, and much of the fog is gone (middle row PCA, last row yours; these digits stand where they were written, which is easier for PCA than the moved ones of the check). So sixteen numbers will nearly do. Then drawing a new digit is easy: make up sixteen numbers
 # and decode them! As codes we take random ones with the mean and the covariance that the codes of the training digits have.
 
 # %% [markdown] lang="zh"
-# 同样是十六个数，雾差不多散了（中间一行是主成分，最后一行是你的）。可见十六个数差不多够了。那么画一个新数字就容易了：随便造十六个数，解码就行！我们从一个正态分布里随机抽取编码，
+# 同样是十六个数，雾散去了不少（中间一行是主成分，最后一行是你的；这些数字没有平移过，对主成分来说比检查里的容易）。可见十六个数差不多够了。那么画一个新数字就容易了：随便造十六个数，解码就行！我们从一个正态分布里随机抽取编码，
 # 分布的均值和协方差就取训练数字的编码的均值和协方差。
 
 # %%
@@ -275,7 +276,7 @@ plot.sample_grid(invented, columns=10)
 
 # %% [markdown] lang="zh"
 # 有墨迹，有笔画，偶尔也有个数字，但很多什么都不是。解码器只学过怎样解码*数字的编码*。至于在所有可能的编码里，数字的编码落在什么地方，没有人告诉我们；它们之间是一片无人区。
-# 出路有两条：要么请人来看这些画，挑它们的毛病（接下来的 GAN）；要么让编码正好落在我们采样的地方（再往后的 VAE）。
+# 出路有两条：要么请一位评委来看这些画，挑它们的毛病（接下来的 GAN，评委也是一个网络）；要么让编码正好落在我们采样的地方（再往后的 VAE）。
 
 # %% [markdown] lang="en"
 # ## 3 A game for two players
@@ -497,7 +498,7 @@ for ax, (turn, points) in zip(axes, film.items(), strict=True):
     ax.scatter(*moons[:500].T, s=3, color="silver", label="real")
     ax.scatter(*points.T, s=3, color="tab:orange", label="made by G")
     ax.set(title=f"after {turn} turns", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6))
-axes[0].legend(loc="lower left")
+axes[0].legend(loc="upper right")
 last = torch.tensor(losses[-200:]).mean(0)
 print(
     f"in the last 200 turns: loss of D {last[0]:.2f}, of G {last[1]:.2f} (if nobody can tell: 1.39 and 0.69)"
@@ -506,10 +507,14 @@ print(
 # %% [markdown] lang="en"
 # From a heap in the middle to two moons, by nothing but the objections of $D$. Some points lie on bridges between the moons: $G$ is continuous, and a plane cannot be torn in two.
 #
+# The losses have come to the numbers of a game that is over, and yet you see differences: they only say that *this* small $D$ no longer finds any.
+#
 # One thing this picture cannot tell, and neither can $G$: how *dense* the points are at some place, as a number. The next model can.
 
 # %% [markdown] lang="zh"
 # 从中间的一团到两个月牙，靠的只是 $D$ 的挑剔。有些点落在两个月牙之间的“桥”上：$G$ 是连续的，没法把一个平面撕成两半。
+#
+# 两个损失已经等于“博弈结束”时的数，你却还看得出差别：这两个数只说明*这个*小小的 $D$ 再也找不出差别了。
 #
 # 有一件事这张图说不出来，$G$ 也说不出来：某个地方的点究竟有多*密*，用一个数来表示。下一个模型可以。
 
@@ -690,12 +695,12 @@ def reparameterise(
 # %% [markdown] lang="en"
 # Let us see whether the gradient gets through. And then a VAE for the digits, with your sixteen numbers a digit; below, what it draws from fresh noise. The pictures are soft: where it is unsure, it paints the mean.
 #
-# The bound is in nats, for a whole picture of 784 pixels, each of which counts as a share of white; about -130 of them are 0.17 a pixel. It can be compared with the bound of another VAE, not with the likelihood of a flow, which takes pixels as real numbers.
+# The bound is in nats, for a whole picture of 784 pixels, each of which counts as the probability of white; about -130 of them are -0.17 a pixel. It can be compared with the bound of another VAE, not with the likelihood of a flow, which takes pixels as real numbers.
 
 # %% [markdown] lang="zh"
 # 先看看梯度是不是真的传过去了。再用这些数字训练一个 VAE，每个数字同样用十六个数；下面是它从新抽的噪声画出来的。图像有些模糊：拿不准的地方，它就画平均值。
 #
-# 下界的单位是 nat，是整张图 784 个像素合起来的值，每个像素的灰度当作“白的份额”；约 -130 nat 相当于每个像素 0.17 nat。它可以和另一个 VAE 的下界比较，不能和流模型的似然比较：流模型把像素当作实数。
+# 下界的单位是 nat，是整张图 784 个像素合起来的值，每个像素的灰度被当作它是白色的概率；整张图约 -130 nat，平均到每个像素约 -0.17 nat。它可以和另一个 VAE 的下界比较，不能和流模型的似然比较：流模型把像素当作实数。
 
 # %%
 mu = torch.tensor([[0.5]], requires_grad=True)
@@ -727,18 +732,18 @@ plot.sample_grid(vae.sample(20, seed=0), columns=10)
 # **条件** GAN（Mirza 和 Osindero，2014）把“要画哪个数字”同时告诉双方，这样就可以指定要某个数字。
 
 # %% [markdown] lang="en" about="own_digits"
-# Train `gan`, a `conditional_gan`, with `fit_gan(gan, digits, epochs=..., lr=..., save="gan")`, and keep what it returns as `history`. The check asks your `gan.sample` for a hundred digits, from noise that it
+# Train `gan`, a `conditional_gan`, with `fit_gan(gan, digits, epochs=..., lr=..., save="gan")`, and keep what it returns as `history`. The check asks your `gan.sample` for two hundred digits, from noise that it
 # has never had, and reads each picture as the vote of the five nearest among the 5,000 real digits. A picture counts when it is read as the digit that was asked for. It does not count when it is far from every digit, when it *is* one of the real digits,
-# or when you have drawn the same one before. Full points from 80% of the pictures, a share of them from 40% on. One to two minutes of training do.
+# or when you have drawn the same one before. Full points from 85% of the pictures, a share of them from 40% on. One to two minutes of training do.
 
 # %% [markdown] lang="zh" about="own_digits"
-# 请用 `fit_gan(gan, digits, epochs=..., lr=..., save="gan")` 训练 `gan`（一个 `conditional_gan`），并把返回值存为 `history`。检查会用全新的噪声，让你的 `gan.sample` 画一百个指定的数字，
+# 请用 `fit_gan(gan, digits, epochs=..., lr=..., save="gan")` 训练 `gan`（一个 `conditional_gan`），并把返回值存为 `history`。检查会用全新的噪声，让你的 `gan.sample` 画两百个指定的数字，
 # 再拿每张图与 5,000 个真实数字比较，由最近的五个投票决定它是几。认出来正是要求的数字，才算数。离所有数字都很远的、*就是*某个真实数字的、与你前面画过的重复的，都不算。
-# 达到 80% 得满分，从 40% 起按比例得分。训练一两分钟就够了。
+# 达到 85% 得满分，从 40% 起按比例得分。训练一两分钟就够了。
 
 # %% exercise="own_digits"
 ### BEGIN SOLUTION
-gan = get_model("conditional_gan", width=32)
+gan = get_model("conditional_gan")
 history = fit_gan(gan, digits, epochs=12, lr=0.002, batch_size=32, save="gan")
 ### END SOLUTION
 
@@ -893,14 +898,14 @@ plt.show()
 # %% [markdown] lang="en"
 # ## 9 What does not belong
 #
-# Back to the second use of a generative model. Each of your models can give a picture a score that is high when the picture is unusual: the auto-encoder its reconstruction error, the VAE minus its bound, a flow minus its log-likelihood.
+# Back to the second use of a generative model. Each of your models can give a picture a score that is high when the picture is unusual: the auto-encoder its reconstruction error, the VAE minus its bound, a flow minus its log-likelihood, a GAN minus the logit of its discriminator (of a conditional one, the highest that any label gets).
 # How good is such a score? A threshold would have to be chosen, and every choice trades missed outliers for false alarms. The **ROC curve** shows all choices at once: for every threshold, the share of outliers found (upwards) against the share of false alarms among the usual ones (to the right).
 # The area under it is one number without any threshold, and it has a plain meaning: **take one outlier and one usual example at random; with which probability does the outlier have the higher score?** A coin has 0.5.
 
 # %% [markdown] lang="zh"
 # ## 9 找出不属于这里的东西
 #
-# 回到生成模型的第二个用处。你的每个模型都能给图像打一个分，分数越高越异常：自编码器用重建误差，VAE 用下界的相反数，流模型用对数似然的相反数。
+# 回到生成模型的第二个用处。你的每个模型都能给图像打一个分，分数越高越异常：自编码器用重建误差，VAE 用下界的相反数，流模型用对数似然的相反数，GAN 用判别器 logit 的相反数（条件 GAN 取各个标签下最大的 logit）。
 # 这样的得分好不好？要用它，就得选一个阈值，而每一种选择都是在漏报和误报之间取舍。**ROC 曲线**一次画出所有的选择：对每个阈值，纵轴是异常样本中被找出的比例，横轴是正常样本中被误报的比例。
 # 曲线下的面积（AUC）是一个与阈值无关的数，意思也很明白：**随机取一个异常样本和一个正常样本，前者得分更高的概率是多少？** 靠抛硬币来猜，是 0.5。
 
@@ -1062,5 +1067,5 @@ for name, score in detectors.items():
 # one file, `generative.zip`. Hand in this file, unless your course has another way.
 
 # %% [markdown] lang="zh"
-# **提交作业：** 保存笔记本，在终端里进入笔记本所在的文件夹，运行 `coursekit submit`：它会检查一遍，把笔记本和权重打包成一个文件 `generative.zip`。
+# **提交作业：** 保存笔记本，在终端里进入笔记本所在的文件夹，运行 `coursekit submit`：它会看看有没有漏做的题、保存下来的检查结果如何，再把笔记本和权重打包成一个文件 `generative.zip`。
 # 如果课程没有另外的要求，交这个文件就行。

@@ -140,8 +140,10 @@ def test_a_student_without_a_submission_is_named(tiny_course: Course):
         ("expected the keys ['a'], got ['b'].", False),
         ("[vector] expected shape (2, 3), got (3, 2).", True),
         ("output[0]: expected a tensor of shape (2,), got None. Did you forget `return`?", True),
+        ("loss of step 1: expected a number, got None. Did you forget `return`?", True),
+        ("loss of step 1: expected 0.5, got 0.7.", False),
         ("expected finite numbers, got 3 NaN or infinite.", True),
-        ("accuracy 80.0% on examples you have not seen; full points from 95.0%, none up to 50.0%.", True),
+        ("80.0% of the check's examples are right; full points from 95.0%, none up to 50.0%.", True),
     ],
 )
 def test_a_hidden_outcome_tells_no_expected_value(message: str, kept: bool):

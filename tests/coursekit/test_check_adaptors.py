@@ -35,11 +35,11 @@ def test_game_step_calls_once_a_batch_with_an_optimizer_for_each_player():
         return loss.item()
 
     before, value = players(), ask_step(step)
-    assert len(value["returned"]) == 2 and value["returned"][1] < value["returned"][0]
+    assert value["loss of step 2"] < value["loss of step 1"]
     for name, moved in (("generator", True), ("discriminator", False)):
-        same = all(map(torch.equal, before[name].parameters(), value[name]))
+        same = all(map(torch.equal, before[name].parameters(), value[f"weights of the {name}"]))
         assert same is not moved
-    assert value["can still learn"] == [True, True]
+        assert value[f"the {name} can still learn"] is value[f"the {name} is in training mode"] is True
     assert not any(key.startswith("gradient left") for key in value)
 
 
@@ -58,14 +58,26 @@ def test_game_step_tells_of_a_player_who_was_frozen():
     def freezes(generator, discriminator, generator_optimizer, discriminator_optimizer, z):
         discriminator.requires_grad_(False)
 
-    assert ask_step(freezes)["can still learn"] == [True, False]
+    value = ask_step(freezes)
+    assert (
+        value["the generator can still learn"] is True and value["the discriminator can still learn"] is False
+    )
+
+
+def test_game_step_tells_of_a_player_who_was_left_in_evaluation_mode():
+    def evaluates(generator, discriminator, generator_optimizer, discriminator_optimizer, z):
+        generator.eval()
+
+    value = ask_step(evaluates)
+    assert value["the generator is in training mode"] is False
+    assert value["the discriminator is in training mode"] is True
 
 
 def test_game_step_sees_a_spectator_who_steps_without_a_gradient():
     def along(generator, discriminator, generator_optimizer, discriminator_optimizer, z):
         generator_optimizer.step()
 
-    moved = ask_step(along, spectator="generator")["generator"]
+    moved = ask_step(along, spectator="generator")["weights of the generator"]
     assert not all(map(torch.equal, players()["generator"].parameters(), moved))
     assert ask_step(along, spectator="generator")["gradient left in the generator"] == 0
 
@@ -91,13 +103,18 @@ def ask_gradient(target, **options):
 
 def test_where_a_gradient_flows_is_told_of_each_result():
     result = ask_gradient(lambda x, y, n: (x * y.detach(), y + n))
-    assert result["value"]["gradient flows back to x"] == [True, False]
-    assert result["value"]["gradient flows back to y"] == [False, True]
+    found = {name: flows for name, flows in result["value"].items() if name.startswith("gradient")}
+    assert found == {
+        "gradient from result 1 back to x": True,
+        "gradient from result 1 back to y": False,
+        "gradient from result 2 back to x": False,
+        "gradient from result 2 back to y": True,
+    }
     torch.testing.assert_close(
         list(result["value"]["returned"]), [torch.full((2,), 3.0), torch.tensor([3.0, 4.0])]
     )
     alone = ask_gradient(lambda x, y, n: (x * y).sum())["value"]
-    assert alone["gradient flows back to x"] is alone["gradient flows back to y"] is True
+    assert alone["gradient back to x"] is alone["gradient back to y"] is True
 
 
 @pytest.mark.parametrize(
@@ -113,12 +130,14 @@ def test_where_a_gradient_flows_is_told_of_each_result():
 def test_a_result_that_is_cut_off_from_its_gradient_is_told(cut):
     result = ask_gradient(cut)
     assert result["status"] == "form" and "flows back to `x`, `y`" in result["message"]
+    assert ("without gradient" in result["message"]) is isinstance(cut(*torch.ones(3, 2)), torch.Tensor)
     assert "切断梯度" in result["message_zh"]
 
 
 def test_only_the_first_results_need_a_gradient_where_that_is_asked():
     result = ask_gradient(lambda x, y, n: (x * y, 2.0), gradient_from=1)
-    assert result["value"]["gradient flows back to x"] == [True]
+    assert result["value"]["gradient from result 1 back to x"] is True
+    assert "gradient from result 2 back to x" not in result["value"]
     assert ask_gradient(lambda x, y, n: (x * y, 2.0))["status"] == "form"
 
 

@@ -137,8 +137,11 @@ def test_what_stands_in_a_list_instead_of_numbers(got: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("got", "told"),
     [
-        ((ones(2, 3), ones(3, 2, 3)), "[1]: expected shape (2, 3), got (3, 2, 3)."),
-        ((ones(2, 3), 2 * ones(2, 3)), "[1]: expected 1 at position (0, 0), got 2 (6/6 values differ)."),
+        ((ones(2, 3), ones(3, 2, 3)), "returned[1]: expected shape (2, 3), got (3, 2, 3)."),
+        (
+            (ones(2, 3), 2 * ones(2, 3)),
+            "returned[1]: expected 1 at position (0, 0), got 2 (6/6 values differ).",
+        ),
         (ones(2, 3), "expected a tuple, got a tensor of shape (2, 3)."),
         ((ones(2, 3),), "expected 2 values, got 1."),
     ],
@@ -150,10 +153,20 @@ def test_several_tensors_are_compared_one_by_one(got: Any, told: str) -> None:
 
 
 def test_the_parts_of_a_result_have_chinese_names():
-    expected = {"returned": [1.0], "gradient left in the generator": 0.0, "gradient flows back to x": [True]}
-    got = {**expected, "gradient flows back to x": [False]}
-    said = difference(got, expected, CLOSE)
-    assert said["en"] == "gradient flows back to x[0]: expected True, got False."
-    assert said["zh"] == "梯度能否传回 x[0]：应为 True，得到的是 False。"
-    said = difference({**expected, "gradient left in the generator": 1.0}, expected, CLOSE)
-    assert said["zh"].startswith("残留的梯度（生成器）：")
+    expected = {
+        "loss of step 1": 1.5,
+        "weights of the discriminator": [ones(2)],
+        "gradient left in the generator": 0.0,
+        "gradient from result 2 back to x": True,
+        "the generator can still learn": True,
+    }
+    said = {
+        "loss of step 1": (2.5, "第 1 步的损失：应为 1.5，得到的是 2.5。"),
+        "weights of the discriminator": ([2 * ones(2)], "权重（判别器）[0]：位置 (0,) 处应为 1"),
+        "gradient left in the generator": (1.0, "残留的梯度（生成器）：应为 0，得到的是 1。"),
+        "gradient from result 2 back to x": (False, "第 2 个结果的梯度能否传回 x：应为 True"),
+        "the generator can still learn": (False, "之后能否继续学习（生成器）：应为 True"),
+    }
+    for part, (got, chinese) in said.items():
+        found = difference({**expected, part: got}, expected, CLOSE)
+        assert found["zh"].startswith(chinese) and found["en"].startswith(part)

@@ -34,9 +34,17 @@ def test_a_reconstruction_wins_where_it_is_nearer_than_the_rivals():
     X = originals()
     errors = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.2, 0.3])
     off = torch.tensor([0.05, 0.25, 0.25, 0.15, 0.15, 0.35])  # mean squared errors
-    images = as_pixels(X) + off.sqrt().view(-1, 1, 1, 1)
+    inwards = torch.where(as_pixels(X) > 0, -1, 1)
+    images = as_pixels(X) + inwards * off.sqrt().view(-1, 1, 1, 1)
     found, truth = read("reconstruction", [images], [Case("", {"X": X}, expected=errors)])
     assert (found.argmax(1) == truth).tolist() == [True, False, True, False, True, False]
+
+
+def test_pixels_beyond_black_and_white_are_cut_off():
+    X = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1).expand(2, 28, 28)
+    images = 3 * as_pixels(X)
+    found, truth = read("reconstruction", [images], [Case("", {"X": X}, expected=torch.full((2,), 1e-6))])
+    assert torch.equal(found.argmax(1), truth)
 
 
 @pytest.mark.parametrize("value", [torch.zeros(6, 784), torch.zeros(5, 1, 28, 28), 3.0, None])

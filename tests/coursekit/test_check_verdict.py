@@ -191,9 +191,12 @@ def test_credit_for_accuracy_is_linear_between_floor_and_threshold(right: int) -
 
 
 def test_accuracy_tells_the_numbers_and_refuses_what_are_no_scores() -> None:
-    assert "accuracy 70.0%" in graded(70).message["en"]
-    assert "accuracy 95.0%" in graded(95).message["en"] and graded(95).status == "correct"
-    assert "准确率为 70.0%；达到 90.0% 得满分，不超过 50.0% 不得分。" in graded(70).message["zh"]
+    assert "70.0% of the check's" in graded(70).message["en"]
+    assert "95.0% of the check's" in graded(95).message["en"] and graded(95).status == "correct"
+    assert (
+        "检查所用的样本中有 70.0% 是对的；达到 90.0% 得满分，不超过 50.0% 不得分。"
+        in graded(70).message["zh"]
+    )
     good = scores(LABELS, 100)
     for bad in (None, good[40:, 0], good[40:, :9], good[:5], [1, 2]):
         outcome = judge(accuracy(), [ok(good[:40]), ok(bad)])

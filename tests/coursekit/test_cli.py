@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from http_server import serving
@@ -49,12 +50,20 @@ def case_set(name: str) -> CaseSet:
     return CaseSet(name, {"en": name}, name, "function", {}, {"kind": "equal"}, {}, 1.0, {}, {}, [])
 
 
-def write_notebook(folder: Path, title: str, cells: dict[str, str]) -> None:
-    tree = [{"cell_type": "markdown", "metadata": {}, "source": [title, "\n", "text"]}]
-    tree += [
-        {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": grade_id}}, "source": source}
-        for grade_id, source in cells.items()
-    ]
+def write_notebook(folder: Path, title: str, cells: dict[str, str], said: str = "") -> None:
+    """A notebook whose checks have all said the same."""
+    tree: list[dict[str, Any]] = [{"cell_type": "markdown", "metadata": {}, "source": [title, "\n", "text"]}]
+    for grade_id, source in cells.items():
+        cell = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": grade_id}}, "source": source}
+        if grade_id == "why":
+            cell["cell_type"] = "markdown"
+        elif said and grade_id.endswith("-check"):
+            data = {"text/plain": [said, "more"], "text/html": "<div>"}
+            cell["outputs"] = [
+                {"output_type": "stream", "text": "✓ not this"},
+                {"output_type": "display_data", "data": data},
+            ]
+        tree.append(cell)
     text = json.dumps({"cells": tree, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, ensure_ascii=False)
     (folder / f"{folder.name}.ipynb").write_text(text, encoding="utf-8")
 
@@ -186,6 +195,62 @@ def test_submit_notices_lost_cells(lost: str, labs: Path) -> None:
     assert result.exit_code == 1 and f"graded: {lost}." in result.stderr
     assert not Path("circle.zip").exists()
     assert coursekit("submit", "circle", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "remark"),
+    [
+        ("✓ area: correct (1 / 1 points)\n", "Every exercise has an answer."),
+        ("◐ area: partly correct", "Checks that were not all right when the notebook was saved: area"),
+        ("✗ area: not yet correct", "Checks that were not all right when the notebook was saved: area"),
+        ("", "Checks without a saved result: area"),
+        ("5", "Checks without a saved result: area"),
+    ],
+)
+def test_submit_tells_what_the_checks_said_last(said: str, remark: str, labs: Path) -> None:
+    cells = {"area": ANSWER, "area-check": "", "area-hidden": "", "why": "Because."}
+    write_notebook(got_lab(), "# Circles", cells, said)
+    result = coursekit("submit", "circle")
+    assert result.exit_code == 0 and remark in result.stderr.splitlines()
+    assert ("Checks" in result.stderr) is not said.startswith("✓")
+
+
+@pytest.mark.parametrize(
+    ("source", "remark"),
+    [
+        ("", "Not attempted: area"),
+        ("# area: later", "Not attempted: area"),
+        ("def area(r: return", "No Python that can run (a syntax error): area"),
+        ("%matplotlib inline\n!ls\nif True:\n    %time 1\n" + ANSWER, "Every exercise has an answer."),
+    ],
+)
+def test_submit_tells_of_answers_that_are_none(source: str, remark: str, labs: Path) -> None:
+    cells = {"area": source, "area-check": "", "area-hidden": "", "why": "Because."}
+    write_notebook(got_lab(), "# Circles", cells)
+    assert remark in coursekit("submit", "circle").stderr.splitlines()
+
+
+def test_submit_tells_of_weights_that_are_missing(labs: Path) -> None:
+    folder = got_lab()
+    trained = replace(case_set("area"), adaptor="prediction", compare={"kind": "accuracy"})
+    write_bundle(folder / f"circle{SUFFIX}", "circle", "en", [trained])
+    cells = {"area": "area = fit(model)", "area-check": "", "area-hidden": "", "why": "Because."}
+    write_notebook(folder, "# Circles", cells)
+    assert "without save=..., so that grading would have to train anew, in less time: area" in (
+        coursekit("submit", "circle").stderr
+    )
+    cells["area"] = 'area = fit(model, save="round")'
+    write_notebook(folder, "# Circles", cells)
+    missing = "are not in this folder (run the cell that trains them): round.safetensors"
+    assert missing in coursekit("submit", "circle").stderr
+    (folder / "round.safetensors").write_text("x")
+    assert "weights" not in coursekit("submit", "circle").stderr
+
+
+def test_submit_speaks_the_language_of_the_lab(labs: Path) -> None:
+    coursekit("labs", "get", "circle", "--lang", "zh")
+    said = coursekit("submit", "circle").stderr
+    assert "尚未作答：area, why" in said and "没有保存检查结果的练习：area" in said
 
 
 def test_submit_of_a_lab_that_a_course_changed(labs: Path) -> None:
