@@ -374,7 +374,7 @@ with torch.no_grad():
         Misconception(
             "hardly_trained",
             own_autoencoder(
-                training="fit(autoencoder, digits, step=Reconstruction(), epochs=2, lr=0.002, batch_size=64)"
+                training="fit(autoencoder, digits, step=Reconstruction(), epochs=2, lr=0.003, batch_size=64)"
             ),
             {
                 "en": "Your network has begun to learn, but most digits are still drawn better by principal components. Train for longer or with a larger learning rate, and look at the curve. If that does not help: is there a hidden layer with a ReLU on both sides of the code, and no activation on the code itself?",
@@ -385,7 +385,7 @@ with torch.no_grad():
         Misconception(
             "trained_too_little",
             own_autoencoder(
-                training="fit(autoencoder, digits, step=Reconstruction(), epochs=3, lr=0.003, batch_size=64)"
+                training="fit(autoencoder, digits, step=Reconstruction(), epochs=4, lr=0.0024, batch_size=64)"
             ),
             {
                 "en": 'Better than principal components on many digits, but not on enough. The digits of the check are moved by up to a pixel: `augment="shift"` prepares for that. Otherwise: more epochs, or wider hidden layers.',
