@@ -81,11 +81,16 @@ def difference(got: Tree, expected: Tree, compare: Mapping[str, Any], where: str
 def _items(got: Tree, expected: dict[str, Tree], compare: Mapping[str, Any], where: str) -> Difference | None:
     if not isinstance(got, dict):
         return _kind(got, expected, where)
-    if set(got) != set(expected):
+    parts = (
+        difference(got[key], expected[key], compare, f"{where}.{key}".lstrip("."))
+        for key in expected
+        if key in got
+    )
+    found = next((part for part in parts if part), None)
+    if found is None and set(got) != set(expected):
         keys = sorted(expected)
         return _say(where, (f"the keys {keys}", f"键 {keys}"), _cut(str(sorted(got))))
-    parts = (difference(got[key], expected[key], compare, f"{where}.{key}".lstrip(".")) for key in expected)
-    return next((part for part in parts if part), None)
+    return found
 
 
 def _values(

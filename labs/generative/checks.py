@@ -366,8 +366,8 @@ with torch.no_grad():
                 training="fit(autoencoder, digits, step=Reconstruction(), epochs=8, lr=0.003, batch_size=64)",
             ),
             {
-                "en": "Principal components are better on almost every digit. So it is when the network is linear: a matrix, and another, cannot do better than they do. Put a hidden layer with a ReLU on both sides of the code (and no activation on the code itself). If there is one, the network gives much the same picture whatever goes in: has `fit` run on this very `autoencoder`, with `step=Reconstruction()`, and do the outputs have the range of the pixels, -1 to 1?",
-                "zh": "几乎每个数字都是主成分做得更好。网络如果是线性的，就会这样：一个矩阵再乘一个矩阵，不可能胜过主成分。请在编码的两边各加一个带 ReLU 的隐藏层（编码本身不加激活函数）。如果已经有了，那就是不管输入什么，网络给出的图都差不多：`fit` 训练的确实是这个 `autoencoder` 吗？用了 `step=Reconstruction()` 吗？输出的范围和像素一样是 -1 到 1 吗？",
+                "en": "Principal components are better on almost every digit. Either the network is hardly trained: has `fit` run on this very `autoencoder`, with `step=Reconstruction()`, for more than an epoch or two? Or its outputs cannot have the range of the pixels, -1 to 1 (a sigmoid or a ReLU at the end)? Or it is linear: a matrix, and another, cannot do better than principal components; put a hidden layer with a ReLU on both sides of the code, and no activation on the code itself.",
+                "zh": "几乎每个数字都是主成分做得更好。可能是网络几乎没有训练：`fit` 训练的确实是这个 `autoencoder` 吗？用了 `step=Reconstruction()` 吗？训练了不止一两轮吗？也可能是输出取不到像素的范围 -1 到 1（末尾是 sigmoid 或 ReLU）。还可能网络是线性的：一个矩阵再乘一个矩阵，不可能胜过主成分；请在编码的两边各加一个带 ReLU 的隐藏层，编码本身不加激活函数。",
             },
             symptom="one_class",
         ),
@@ -388,8 +388,8 @@ with torch.no_grad():
                 training="fit(autoencoder, digits, step=Reconstruction(), epochs=4, lr=0.0024, batch_size=64)"
             ),
             {
-                "en": 'Better than principal components on many digits, but not on enough. The digits of the check are moved by up to a pixel: `augment="shift"` prepares for that. Otherwise: more epochs, or wider hidden layers.',
-                "zh": '在很多数字上已经胜过主成分，但还不够多。检查用的数字都被平移了最多一个像素：`augment="shift"` 可以让网络有所准备。此外还可以多训练几轮，或把隐藏层加宽。',
+                "en": 'Better than principal components on many digits, but not on enough. The digits of the check are moved by up to a pixel: `augment="shift"` prepares for that. Otherwise: a `nn.Tanh()` at the end of the decoder, more epochs, or wider hidden layers.',
+                "zh": '在很多数字上已经胜过主成分，但还不够多。检查用的数字都被平移了最多一个像素：`augment="shift"` 可以让网络有所准备。此外还可以在解码器末尾加上 `nn.Tanh()`、多训练几轮，或把隐藏层加宽。',
             },
             symptom="below",
         ),
@@ -400,8 +400,8 @@ with torch.no_grad():
             "zh": "编码器：`nn.Flatten()`，一个输出几百个数的 `Linear`，ReLU，再来一个输出 16 个数（即编码）的 `Linear`（之后不加激活函数）。解码器反过来；末尾放一个 `nn.Tanh()`，让像素落在 -1 到 1。",
         },
         {
-            "en": '`fit(autoencoder, digits, step=Reconstruction(), epochs=12, lr=0.005, augment="shift", save="autoencoder")` is a good beginning.',
-            "zh": '可以从 `fit(autoencoder, digits, step=Reconstruction(), epochs=12, lr=0.005, augment="shift", save="autoencoder")` 开始。',
+            "en": '`history = fit(autoencoder, digits, step=Reconstruction(), epochs=12, lr=0.005, augment="shift", save="autoencoder")` is a good beginning.',
+            "zh": '可以从 `history = fit(autoencoder, digits, step=Reconstruction(), epochs=12, lr=0.005, augment="shift", save="autoencoder")` 开始。',
         },
     ),
 )
@@ -577,11 +577,19 @@ def discriminator_loss(real_logits, fake_logits):
             },
         ),
         Misconception(
+            "twice_one_mean_over_all",
+            both(f"2 * torch.cat([{REAL}, {FAKE}]).mean()"),
+            {
+                "en": "Right with as many fakes as real ones. Otherwise one mean over both lets the larger group count for more: take the mean of each kind, and add.",
+                "zh": "真假一样多时是对的。不一样多时，放在一起取平均会让多的那一类份量更大：应当各取平均，再相加。",
+            },
+        ),
+        Misconception(
             "logarithm_of_0",
             both("-(real_logits.sigmoid().log().mean() + (1 - fake_logits.sigmoid()).log().mean())"),
             {
-                "en": "Right, until D is very sure of itself and wrong: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite. Let one function do both, from the logits: `F.softplus`, `F.logsigmoid` or `F.binary_cross_entropy_with_logits`.",
-                "zh": "一般情况下是对的，但当判别器非常有把握却判错时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请用一个函数直接从 logits 算：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
+                "en": "Right, until D is very sure of itself and wrong: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite (or `exp` itself becomes infinite). Let one function do both, from the logits: `F.softplus`, `F.logsigmoid` or `F.binary_cross_entropy_with_logits`.",
+                "zh": "一般情况下是对的，但当判别器非常有把握却判错时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷（或者 `exp` 本身就成了无穷）。请用一个函数直接从 logits 算：`F.softplus`、`F.logsigmoid` 或 `F.binary_cross_entropy_with_logits`。",
             },
         ),
         Misconception(
@@ -816,8 +824,8 @@ def generator_loss(fake_logits, saturating):
             "logarithm_of_0",
             two_losses(game="(1 - s.sigmoid()).log()", other="-s.sigmoid().log()"),
             {
-                "en": "Right, until D is very sure of itself: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite. Compute from the logits: `F.softplus` or `F.logsigmoid`.",
-                "zh": "一般情况下是对的，但当判别器非常有把握时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷。请直接从 logits 算：`F.softplus` 或 `F.logsigmoid`。",
+                "en": "Right, until D is very sure of itself: then `sigmoid` rounds to 0 or 1, and the logarithm of 0 is infinite (or `exp` itself becomes infinite). Compute from the logits: `F.softplus` or `F.logsigmoid`.",
+                "zh": "一般情况下是对的，但当判别器非常有把握时，`sigmoid` 会舍入成 0 或 1，而 0 的对数是无穷（或者 `exp` 本身就成了无穷）。请直接从 logits 算：`F.softplus` 或 `F.logsigmoid`。",
             },
         ),
         Misconception(
@@ -1238,6 +1246,14 @@ def generator_step(generator, discriminator, generator_optimizer, discriminator_
             },
         ),
         Misconception(
+            "verdict_cut_off",
+            g_step(loss="F.softplus(-discriminator(fake).detach()).mean()"),
+            {
+                "en": "The loss has no gradient at all: D's verdict is cut off (`no_grad` or `.detach()`). G's gradient has to go through D; D stays where it is because its optimizer takes no step, not because it is cut off.",
+                "zh": "损失完全没有梯度：D 的判断被切断了（`no_grad` 或 `.detach()`）。G 的梯度必须穿过 D；D 不动，是因为它的优化器不走，而不是因为切断了梯度。",
+            },
+        ),
+        Misconception(
             "nobody_moves",
             g_step(update="pass"),
             {
@@ -1553,6 +1569,14 @@ def log_density(layers, z0):
             {
                 "en": "Your log-density of the noise still has one number for each coordinate, shape `(N, D)`. The coordinates are independent: add them up, `.sum(1)`.",
                 "zh": "你的噪声对数密度还是每个坐标一个数，形状为 `(N, D)`。各坐标相互独立：要加起来，`.sum(1)`。",
+            },
+        ),
+        Misconception(
+            "noise_summed_over_the_points",
+            density(start="-0.5 * z0.square().sum() - z0.shape[1] / 2 * math.log(2 * math.pi)"),
+            {
+                "en": "In the log-density of the noise you add the squares over all points. Each point has its own: `.sum(1)`.",
+                "zh": "在噪声的对数密度里，你把所有点的平方都加在了一起。每个点各算各的：`.sum(1)`。",
             },
         ),
         Misconception(
@@ -1946,8 +1970,8 @@ history = fit_gan(gan, digits, epochs=10, lr=0.002, loss="hinge", batch_size=32,
             "zh": '`gan = get_model("conditional_gan")`，然后 `fit_gan(gan, digits, epochs=..., lr=..., save="gan")`：先用 `lr=0.002`、`batch_size=32` 训练三轮，看看样本。',
         },
         {
-            "en": "After three epochs many digits can be read, after twelve nearly all. The losses tell little: after the first epochs both hardly move while the pictures get better.",
-            "zh": "三轮之后有不少数字能认出来，十二轮之后几乎都能。损失说明不了太多：最初几轮过后，图像越来越好，两个损失却几乎不动。",
+            "en": "After three epochs many digits can be read, after twelve nearly all. The losses tell little: after the first epochs both go up and down a little while the pictures get better.",
+            "zh": "三轮之后有不少数字能认出来，十二轮之后几乎都能。损失说明不了太多：最初几轮过后，图像越来越好，两个损失却只是小幅波动。",
         },
     ),
 )
@@ -2044,6 +2068,18 @@ def coverage(classes, num_classes):
             {
                 "en": "The shares are right, but the second number is the entropy. Its exponential is asked for: four classes of equal shares have entropy 1.39 but count as 4.",
                 "zh": "占比是对的，但第二个数是熵本身。题目要的是它的指数：四类各占四分之一时，熵约为 1.39，而有效类别数是 4。",
+            },
+        ),
+        Misconception(
+            "results_exchanged",
+            """
+def coverage(classes, num_classes):
+    p = torch.bincount(classes, minlength=num_classes) / len(classes)
+    return torch.exp(-torch.special.xlogy(p, p).sum()), p
+""",
+            {
+                "en": "Both results are right, but in the other order: first the shares, then the effective number.",
+                "zh": "两个结果都对，但顺序反了：先是各类占比，再是有效类别数。",
             },
         ),
         Misconception(

@@ -149,10 +149,10 @@ plot.sample_grid(torch.cat([digits.test.X[:10], each_by_itself]), columns=10)
 
 # %% [markdown] lang="en" about="pca"
 # Write `pca(train, X, k)`: reconstruct the points `X` from `k` numbers each. Mean and directions are those of `train`; `X` may be other points. You may use
-# `torch.linalg`.
+# `torch.linalg`; ready-made components (`torch.pca_lowrank`, scikit-learn) are locked away.
 
 # %% [markdown] lang="zh" about="pca"
-# 请写出 `pca(train, X, k)`：把 `X` 中的每个点压缩成 `k` 个数再重建。均值和方向都从 `train` 求得；`X` 可以是别的点。可以用 `torch.linalg`。
+# 请写出 `pca(train, X, k)`：把 `X` 中的每个点压缩成 `k` 个数再重建。均值和方向都从 `train` 求得；`X` 可以是别的点。可以用 `torch.linalg`，不能用现成的主成分分析（`torch.pca_lowrank`、scikit-learn）。
 
 
 # %% exercise="pca"
@@ -190,7 +190,7 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 # %% [markdown] lang="en" about="autoencoder"
 # Fill in the two networks of `Autoencoder`, from a picture to **16** numbers and back, and train it with
 # `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")`. `Reconstruction()` makes the mean squared error between what
-# goes in and what comes out the loss; no label is used.
+# goes in and what comes out the loss; no label is used. `save` keeps the weights in a file, which you hand in, so that grading need not train anew.
 #
 # The check takes digits that it has not seen, each moved by up to a pixel, and asks of each: is your reconstruction nearer to it than that of PCA with 16 numbers? (Of both,
 # pixels beyond -1 and 1 are first cut off there.) Full points when that is so for 80% of them, and a share of the points from 50% on. For the check the decoder is given nothing but the codes. Validation
@@ -198,7 +198,7 @@ plot.sample_grid(torch.cat(shown).view(-1, 1, 28, 28), columns=10)
 
 # %% [markdown] lang="zh" about="autoencoder"
 # 请填好 `Autoencoder` 的两个网络：从一张图到 **16** 个数，再从 16 个数回到一张图。然后用
-# `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")` 训练它。`Reconstruction()` 以输入与输出之间的均方误差为损失，不用任何标签。
+# `fit(autoencoder, digits, step=Reconstruction(), epochs=..., lr=..., save="autoencoder")` 训练它。`Reconstruction()` 以输入与输出之间的均方误差为损失，不用任何标签。`save` 把权重存成一个文件，和笔记本一起提交，批改时就不必重新训练。
 #
 # 检查用的是它没见过的数字，每个平移了最多一个像素。对每个数字只看一点：你的重建是不是比用 16 个数的主成分重建更接近原图？
 # （两者超出 -1 到 1 的像素都先截断到这个范围。）80% 的数字做到就得满分，从 50% 起按比例得分。检查时，解码器只拿得到编码。这里的检查用验证集的数字，批改时用测试集的数字。训练半分钟就足够了。
@@ -886,12 +886,12 @@ for ax, (name, points) in zip(axes, games.items(), strict=True):
 plt.show()
 
 # %% [markdown] lang="en"
-# On the left all noise ends in a few places: whichever heap D distrusts least at the moment, there the whole cloud runs, and when D has learned better, it runs on. Call `play` with other seeds: the place changes, and the collapse seldom fails to come.
+# On the left the noise ends in few places: where D distrusts least at the moment, there the cloud runs, and when D has learned better, it runs on. Call `play` with other seeds: the place changes, and the collapse seldom fails to come.
 #
 # Two things were different on the right, and it mostly takes both: call `play` with one of them at a time. The loss was the same both times, and it is not what matters here: with `saturating=True`, equal speed and the brake, all eight heaps are found as well.
 
 # %% [markdown] lang="zh"
-# 左图里，所有的噪声都落到了少数几处：D 眼下最不设防的是哪一堆，整团点就涌向哪里；等 D 学会了，它们又一起跑向别处。换几个种子再调用 `play`：地方会变，崩塌却几乎总会出现。
+# 左图里，噪声都落到了少数几处：D 眼下哪里最不设防，整团点就涌向哪里；等 D 学会了，它们又一起跑向别处。换几个种子再调用 `play`：地方会变，崩塌却几乎总会出现。
 #
 # 右图有两点不同，通常缺一不可：一次只改一点，再调用 `play` 试试。两次用的是同样的损失，而且这里要紧的并不是损失：用 `saturating=True`，只要双方一样快又有刹车，同样能找到全部八堆。
 

@@ -170,3 +170,8 @@ def test_the_parts_of_a_result_have_chinese_names():
     for part, (got, chinese) in said.items():
         found = difference({**expected, part: got}, expected, CLOSE)
         assert found["zh"].startswith(chinese) and found["en"].startswith(part)
+
+
+def test_what_is_wrong_in_a_part_is_told_before_the_parts_that_are_missing():
+    found = difference({"returned": ones(2)}, {"returned": (ones(2), 1.0), "more": True}, CLOSE)
+    assert found["en"] == "returned: expected a tuple, got a tensor of shape (2,)."
