@@ -187,7 +187,7 @@ ATTACKS = [
     lost(16, "os_exit", "import os\nos._exit(0)", "salvaged"),
     harmless(16, "signals", snippets.SIGNALS),
     lost(17, "loop", "def square(x):\n    while True: pass"),
-    lost(19, "memory", "x = bytearray(10**9)\nwhile True: x += x"),
+    lost(19, "memory", "x = []\nwhile True: x.append(bytearray(10**8))"),
     harmless(19, "raises_limits", snippets.RAISES_LIMITS),
     harmless(20, "fork_bomb", snippets.FORKS),
     harmless(20, "daemon", snippets.DAEMON),
